@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.data.trees import write_image
 from vireid_cli.data.locate import locate
 from vireid_cli.data.pixels import PixelFiles
 from vireid_cli.data.prepare import add_size, prepare
 from vireid_cli.data.provenance import MANIFEST, Provenance
 from vireid_cli.data.resize import PILLOW
+from vireid_cli.data.sources import differences, load_source
 from vireid_cli.data.store import Store, open_store
 from vireid_cli.data.store_fingerprint import fingerprint
-from vireid_cli.data.verify import verify
+from vireid_cli.data.verify import compare_with_published, verify
 from vireid_cli.errors import DataError, UsageError
 from vireid_cli.files import write_sealed
 from vireid_cli.types import Modality, Record, RecordTable
@@ -266,3 +269,45 @@ def test_pixels_record_their_pillow(data: Path) -> None:
     (data / "SYSU-MM01" / "cam1" / "0001" / "0002.jpg").unlink()
     _reprepared(data)
     assert files.description()["pillow"] == "3.1.0"
+    for number, path in enumerate(sorted((data / "SYSU-MM01").rglob("*.jpg"))):
+        write_image(path, 1_000 + number)
+    assert prepare("sysu", data / "SYSU-MM01", data, SIZE).copied == 0
+    assert files.description()["pillow"] == PILLOW
+    assert files.pillow_warning() == ""
+
+
+def test_verify_compares_the_images_with_each_size(data: Path) -> None:
+    """A changed file of the same length does not change the fingerprint: the other size keeps its pixels."""
+    store = _reprepared(data)
+    prepare("sysu", data / "SYSU-MM01", data, (16, 8), resize="bicubic")
+    assert verify(store) == []
+    image = data / "SYSU-MM01" / "cam1" / "0001" / "0001.jpg"
+    content = image.read_bytes()
+    image.write_bytes(content[:15] + b"\7" + content[16:])  # the density in the header
+    prepare("sysu", data / "SYSU-MM01", data, (16, 8), resize="bicubic")
+    store = open_store(data, "sysu")
+    assert [files.name for files in store.complete_pixel_files] == ["16x8-bicubic", "32x16"]
+    assert verify(store) == ["cam1/0001/0001.jpg: changed since preparation at 32x16"]
+    assert prepare("sysu", data / "SYSU-MM01", data, SIZE).damaged == 1
+    assert verify(open_store(data, "sysu")) == []
+
+
+def test_a_dataset_from_a_list_has_no_published_numbers(data: Path) -> None:
+    """Nor if its folder, with the list, no longer exists; a list may have other cameras than the layout."""
+    root = data / "SYSU-MM01"
+    table = load_source("sysu").scan(root).records
+    lines = [f"{r.path},{r.pid},{8 if r.camid == 1 else r.camid},{r.modality},{r.split}" for r in table]
+    (root / "records.csv").write_text("\n".join(["path,pid,camid,modality,split", *lines]) + "\n")
+    store = prepare("sysu", root, data, SIZE).store
+    assert compare_with_published(store) == []
+    root.rename(data / "moved")
+    assert compare_with_published(store) == []
+    (data / "moved" / "records.csv").unlink()
+    layout = prepare("sysu", data / "moved", data, SIZE).store
+    assert any("id 1 camera 1:" in line for line in compare_with_published(layout))
+    (data / "moved" / "records.csv").write_text("")
+    assert compare_with_published(layout) != []
+    other = replace(table, camids=np.where(table.camids == 1, 8, table.camids))
+    assert (
+        differences("sysu", other)[-1] == f"camera 8: {(table.camids == 1).sum()} images found, none expected"
+    )

@@ -138,6 +138,7 @@ def fill(
                 report(work.resumed + work.decoded + work.copied + len(work.bad), count)
         while pending:
             _write(writer, pending.popleft().result(), work)
+        writer.reused = work.resumed + work.copied > 0
         report(count, count)
     return work
 

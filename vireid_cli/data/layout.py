@@ -112,7 +112,7 @@ class Walk:
             self._strays.append(f"{shorten(path.name)} (not an image: {', '.join(IMAGE_ENDINGS)})")
 
     def person(self, parent: str, name: str, digits: str | None = None) -> int | None:
-        """Parse the person number in the name of a folder; None, and an entry in ``odd``, if it has none.
+        """Parse the person number in a folder's name; None, and an entry in ``unmatched``, if it has none.
 
         Args:
             parent: Path of the parent folder, relative to the root.

@@ -19,7 +19,11 @@ from vireid_cli.files import write_sealed
 
 
 class PixelWriter:
-    """Writer of the unfinished pixel files of N records; resumes files of the same records."""
+    """Writer of the unfinished pixel files of N records; resumes files of the same records.
+
+    Attributes:
+        reused: Whether rows of earlier files are kept or copied; the caller sets it before ``finish``.
+    """
 
     def __init__(self, files: PixelFiles, fingerprint: str, count: int) -> None:
         """Open the unfinished files of these records, or create them.
@@ -35,7 +39,8 @@ class PixelWriter:
         self.files, self.unfinished = files, files.unfinished
         self.fingerprint, self.count, self.method = fingerprint, count, IMPLEMENTATIONS[files.resize]
         info = self.unfinished.description()
-        # rows of earlier files are reused: they keep the version of their Pillow
+        # rows of earlier files that are reused keep the version of their Pillow
+        self.reused = False
         self.pillow: str = info.get("pillow") or files.description().get("pillow") or PILLOW
         if info.get("fingerprint") == fingerprint and info.get("resize") == self.method:
             self._recover()
@@ -118,7 +123,7 @@ class PixelWriter:
                 "done": True,
                 "fingerprint": self.fingerprint,
                 "resize": self.method,
-                "pillow": self.pillow,
+                "pillow": self.pillow if self.reused else PILLOW,
                 "size": list(self.files.size),
                 "images": self.count,
                 "rows_sha256": content,

@@ -25,6 +25,9 @@ from vireid_cli.errors import DataError, UsageError
 from vireid_cli.types import Modality, Record
 
 NAME = "records.csv"
+NOTE = f"read from {NAME}"
+"""Note of a scan, and of its store, that used a list."""
+
 HEADER = ("path", "pid", "camid", "modality", "split")
 SPLITS = ("train", "val", "test", "query", "gallery")
 
@@ -71,7 +74,7 @@ def scan_list(root: Path) -> Scan:
         )
     table = layout.Walk(records).table(root, f"one image per line in {NAME}")
     layout.refuse_overlap(table, path, "A person belongs to training or to the test: change its split.")
-    notes = (f"read from {NAME}", *layout.missing_modalities(table))
+    notes = (NOTE, *layout.missing_modalities(table))
     return Scan(table, ScanReport(layout.count(table), notes, read_provenance(root)), None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -16,10 +16,11 @@ from vireid_cli.data.decode import BadImage, Decoder, load
 from vireid_cli.data.formats import inspect
 from vireid_cli.data.pixels import PixelFiles, digest, size_name, source_digest
 from vireid_cli.data.provenance import rendering_command
-from vireid_cli.data.records_file import NAME as LIST
+from vireid_cli.data.records_file import NOTE as LIST_NOTE
 from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
 from vireid_cli.dataset_names import prepare_command
+from vireid_cli.processors import cores
 from vireid_cli.types import Progress, RecordTable
 
 CHUNK = 256
@@ -29,6 +30,8 @@ Entry = TypeVar("Entry")
 
 def verify(store: Store, *, workers: int | None = None, progress: Progress | None = None) -> list[str]:
     """Compare all rows of a store with their hashes, and all image files with the hashes of decoded files.
+
+    Each image file is read once and compared with all sizes, because they can be of different preparations.
 
     Args:
         store: The store.
@@ -45,17 +48,17 @@ def verify(store: Store, *, workers: int | None = None, progress: Progress | Non
         differences.append(f"{store.folder}: no finished pixel file")
     counter = _Counter(count * (len(finished) + bool(finished)), progress)
     paths, info = store.records.paths, store.info
-    with ThreadPoolExecutor(workers) as pool:
-        for k, files in enumerate(finished):
+    with ThreadPoolExecutor(workers or cores()) as pool:
+        for files in finished:
             if not _rows_as_written(files):
                 differences.append(f"{files.rows.name}: the row hashes have changed")
             for row in _changed_pixels(files, count, pool, counter):
                 differences.append(f"{files.pixels.name} row {row} ({paths[row]}): the pixels have changed")
-            if k == 0 and info.root.is_dir():
-                changed = _changed_files(files, store.records, info.root, info.decoder, pool, counter)
-                differences += [f"{paths[row]}: {reason}" for row, reason in changed]
-            elif k == 0:
-                differences.append(f"{info.root} does not exist: the image files are not compared")
+        if finished and info.root.is_dir():
+            changed = _changed_files(finished, store.records, info.root, info.decoder, pool, counter)
+            differences += [f"{paths[row]}: {reason}" for row, reason in changed]
+        elif finished:
+            differences.append(f"{info.root} does not exist: the image files are not compared")
     return differences if len(differences) <= LISTED else _shortened(differences)
 
 
@@ -111,9 +114,9 @@ def damaged_rows(
         (D,) int64 row numbers, ascending.
     """
     counter = _Counter(2 * len(records), progress)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         pixels = _changed_pixels(files, len(records), pool, counter)
-        sources = _changed_files(files, records, root, decoder, pool, counter)
+        sources = _changed_files([files], records, root, decoder, pool, counter)
     return np.unique(np.array([*pixels, *(row for row, _ in sources)], dtype=np.int64))
 
 
@@ -121,10 +124,10 @@ def compare_with_published(store: Store) -> list[str]:
     """Compare the counts of a real dataset with the published numbers.
 
     Returns:
-        One line per difference. Empty for rendered datasets, for datasets read from a list, and for
+        One line per difference. Empty for rendered datasets, for datasets prepared from a list, and for
         datasets without published numbers.
     """
-    if store.rendered or (store.info.root / LIST).is_file():
+    if store.rendered or LIST_NOTE in store.info.notes:
         return []
     lines = [f"published numbers: {line}" for line in source_differences(store.info.dataset, store.records)]
     if lines and store.info.bad:
@@ -165,22 +168,23 @@ def _changed_pixels(files: PixelFiles, count: int, pool: ThreadPoolExecutor, cou
 
 
 def _changed_files(
-    files: PixelFiles,
+    sizes: Sequence[PixelFiles],
     records: RecordTable,
     root: Path,
     decoder: Decoder,
     pool: ThreadPoolExecutor,
     counter: _Counter,
 ) -> list[tuple[int, str]]:
-    """Rows with a missing or changed image file, with the reason."""
-    rows = files.open_rows()
-    assert rows is not None
+    """Rows with an image file that is missing or differs from the decoded file of a size, with the reason."""
+    sources = []
+    for files in sizes:
+        rows = files.open_rows()
+        assert rows is not None
+        sources.append((files, rows[:, 1]))
 
     def changed(part: np.ndarray) -> list[tuple[int, str]]:
         """Return the rows with a changed image file, and the reasons."""
-        checked = (
-            (i, _file_problem(files, root, records, i, decoder, rows[i, 1].tobytes())) for i in part.tolist()
-        )
+        checked = ((i, _file_problem(sources, root, records, i, decoder)) for i in part.tolist())
         return [(i, reason) for i, reason in checked if reason]
 
     return [row for entries in _over_parts(changed, len(records), pool, counter) for row in entries]
@@ -197,9 +201,21 @@ def _over_parts(
 
 
 def _file_problem(
-    files: PixelFiles, root: Path, records: RecordTable, row: int, decoder: Decoder, source: bytes
+    sources: Sequence[tuple[PixelFiles, np.ndarray]],
+    root: Path,
+    records: RecordTable,
+    row: int,
+    decoder: Decoder,
 ) -> str:
-    """Compare an image file with the hash of the decoded file; empty if equal, otherwise the reason."""
+    """Compare an image file with the decoded file of each size; empty if equal, otherwise the reason.
+
+    Args:
+        sources: Sizes, each with the (N, 16) hashes of its decoded files.
+        root: Root of the image files.
+        records: Records of the rows.
+        row: Row of the image.
+        decoder: Decoder of the image files.
+    """
     try:
         data = load(root / str(records.paths[row]))
     except BadImage as error:
@@ -208,7 +224,12 @@ def _file_problem(
         mark = decoder.mark(inspect(data), records.modality(row))
     except BadImage:
         return "changed since preparation"
-    return "" if source_digest(data, files.resize, mark) == source else "changed since preparation"
+    present = {rule: source_digest(data, rule, mark) for rule in {files.resize for files, _ in sources}}
+    stale = [files.name for files, rows in sources if rows[row].tobytes() != present[files.resize]]
+    if not stale:
+        return ""
+    some = f" at {', '.join(stale)}" if len(stale) < len(sources) else ""
+    return f"changed since preparation{some}"
 
 
 def _shortened(differences: list[str]) -> list[str]:

@@ -244,8 +244,13 @@ def differences(records: RecordTable) -> list[str]:
     """Compare the number of images of each listed identity in each camera with the published table.
 
     Returns:
-        One line per difference, sorted by identity, then camera.
+        One line per difference, sorted by identity, then camera; a last one for other cameras.
     """
+    others = ~np.isin(records.camids, CAMERAS)
+    if others.any():
+        unknown = ", ".join(map(str, np.unique(records.camids[others]).tolist()))
+        line = f"camera {unknown}: {counted(int(others.sum()), 'image')} found, none expected"
+        return [*differences(records.take(np.flatnonzero(~others))), line]
     published = np.loadtxt(COUNTS, dtype=np.int64, delimiter=",")
     listed, person = np.unique(records.pids, return_inverse=True)
     expected = np.zeros((len(listed), len(CAMERAS)), dtype=np.int64)
