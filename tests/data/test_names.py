@@ -237,6 +237,13 @@ def test_an_image_that_face_lists_name_twice_is_refused(tmp_path: Path) -> None:
     probe.write_text(f"{texts[1]}./{first}\n")
     with pytest.raises(DataError, match=r"1 image both in gallery.txt and in probe.txt: VIS/3/0.bmp"):
         scan("buaa", root)
+    probe.write_text(texts[1])
+    trained = (root / "faces" / "train.txt").read_text().splitlines()[1].split()[0]
+    for path, text in ((gallery, texts[0]), (probe, texts[1])):
+        path.write_text(f"{text}{trained} 99\n")
+        with pytest.raises(DataError, match=f"1 image both in train.txt and in {path.name}: {trained}"):
+            scan("buaa", root)
+        path.write_text(text)
 
 
 HEADER = "path,pid,camid,modality,split"

@@ -8,6 +8,7 @@ them from the layout; later it reads them, so a user can replace them by the lis
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 from vireid_cli import files, reading
@@ -44,8 +45,8 @@ def scan_faces(
         draw: Selects the protocol's images; called only if the files are absent.
 
     Raises:
-        DataError: One or two of the three files are missing, a line is invalid or names a missing file, a
-            person occurs in training and test, or the files can't be written.
+        DataError: One or two of the three files are missing, a line is invalid or names a missing file, an
+            image is in two files, a person occurs in training and test, or the files can't be written.
     """
     paths = {name: root / FOLDER / f"{name}.txt" for name in LISTS}
     walk, notes = collect(), []
@@ -69,20 +70,23 @@ def scan_faces(
         notes.append(f"{counted(unlisted, 'image')} in no list of {FOLDER}/, ignored")
     table = layout.Walk(listed).table(root, f"images named by {FOLDER}/*.txt")
     layout.refuse_overlap(table, root / FOLDER, "A person is either in train.txt or in the other two.")
-    _refuse_both_sides(listed, root / FOLDER)
+    _refuse_repeated(listed, root / FOLDER)
     notes += [*walk.notes(), *layout.missing_modalities(table)]
     return Scan(table, ScanReport(layout.count(table), tuple(notes), read_provenance(root)), None)
 
 
-def _refuse_both_sides(records: list[Record], folder: Path) -> None:
-    """Refuse images in gallery and probes, because each would match itself."""
-    sides = {split: {record.path for record in records if record.split == split} for split in LISTS.values()}
-    if both := sides["gallery"] & sides["query"]:
-        raise DataError(
-            f"{folder}: {counted(len(both), 'image')} both in gallery.txt and in probe.txt: "
-            f"{layout.first(sorted(both))}",
-            "Delete each from one of the two lists.",
-        )
+def _refuse_repeated(records: list[Record], folder: Path) -> None:
+    """Refuse images in two lists: a query would match itself, or training would use a test image."""
+    lists = {
+        name: {record.path for record in records if record.split == split} for name, split in LISTS.items()
+    }
+    for one, other in combinations(LISTS, 2):
+        if both := lists[one] & lists[other]:
+            raise DataError(
+                f"{folder}: {counted(len(both), 'image')} both in {one}.txt and in {other}.txt: "
+                f"{layout.first(sorted(both))}",
+                "Delete each from one of the two lists.",
+            )
 
 
 def _write(paths: dict[str, Path], records: list[Record]) -> None:
