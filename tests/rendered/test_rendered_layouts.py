@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,22 @@ def test_llcm_lists_name_every_image(data: Path) -> None:
     assert not (root / "test_nir" / "cam3").exists()
     tested = {int(pid) for pid in (root / "idx" / "test_id.txt").read_text().split(",")}
     assert tested == {int(path.split("/")[2]) for path in listed if path.startswith("test_")}
+
+
+def test_llcm_searches_no_list_of_people_for_each_image() -> None:
+    """A search from the first person on would make the lists quadratic in the number of people."""
+
+    class People(tuple[int, ...]):
+        __slots__ = ()
+
+        def __contains__(self, _: object) -> bool:
+            pytest.fail("searched from the first person on")
+
+    layout = load_layout("llcm")
+    plan = layout.plan(40, 0, 5)
+    paths = [layout.place(replace(plan, test=People(plan.test)), 41, pid, 1) for pid in range(1, 46)]
+    tested = {pid for pid, path in enumerate(paths, 1) if path.startswith("test_vis/")}
+    assert tested == set(plan.test)
 
 
 @pytest.mark.parametrize("name", PEOPLE)

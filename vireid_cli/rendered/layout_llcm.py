@@ -10,6 +10,7 @@ This brightness is our choice, not a measurement of the dataset.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 
 from vireid_cli.rendered.cameras import CAMERAS, Camera, with_spectrum
@@ -96,9 +97,15 @@ def place(plan: Plan, camid: int, pid: int, frame: int) -> str:
     """Return the path of an image under the root, with a file name like LLCM's."""
     word, number = WORDS[_CAMERAS[camid].modality], camid % 20
     name = f"{pid:04d}_c{number:02d}_s{pid * 10 + number}_f{frame * 10}_{word}.jpg"
-    if pid in plan.test:
+    if _is_tested(plan, pid):
         return f"test_{word}/cam{number}/{pid:04d}/{name}"
     return f"{word}/{pid:04d}/{name}"
+
+
+def _is_tested(plan: Plan, pid: int) -> bool:
+    """Whether a person belongs to the test; a binary search, because ``place`` asks for every image."""
+    index = bisect_left(plan.test, pid)
+    return index < len(plan.test) and plan.test[index] == pid
 
 
 def lists(options: RenderOptions, plan: Plan) -> dict[str, bytes]:
