@@ -60,7 +60,7 @@ def compare(
     from vireid_cli.commands import console
 
     if json:
-        refuse_without_effect(context, "--json prints study.json, without tables", "markdown")
+        refuse_without_effect(context, "--json prints study.json, without tables", "markdown", "verbose")
     if launched(gpus, processes):
         return
     engine = make_engine(device, precision, data, runs)

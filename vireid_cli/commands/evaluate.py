@@ -36,6 +36,7 @@ from vireid_cli.commands.evaluate_options import (
     TrialCount,
     Verbose,
     evaluate_options,
+    refuse_verbose_json,
     request_of,
 )
 from vireid_cli.commands.explain import print_rules
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 
 EVALUATION_OPTIONS = (
     "mode", "shots", "protocol", "trials", "direction", "trial", "far", "features", "dataset", "rerank",
-    "flip", "against", "breakdown", "explain", "allow_overlap", "ema",
+    "flip", "against", "breakdown", "explain", "allow_overlap", "ema", "verbose",
 )  # fmt: skip
 """Parameters of ``evaluate`` that have no effect on the cost of a network."""
 
@@ -101,6 +102,7 @@ def evaluate(
     request = request_of(mode, shots, protocol, trials, direction, trial, far)
     elsewhere = None if features or explain or cost else dataset
     options = evaluate_options(request, rerank or [], flip, breakdown, allow_overlap, elsewhere, ema)
+    refuse_verbose_json(context, as_json and not (cost or explain))
     if launched(gpus, processes):
         return
     names = run_names or []
@@ -175,7 +177,7 @@ def _check_explain(context: typer.Context, names: Sequence[str], dataset: str | 
         UsageError: The command line has such an option, or names several runs.
     """
     metrics = ("features", "against", "rerank", "flip", "breakdown", "allow_overlap", "precision", "ema")
-    refuse_without_effect(context, "--explain prints rules and computes no metrics", *metrics)
+    refuse_without_effect(context, "--explain prints rules and computes no metrics", *metrics, "verbose")
     if dataset is not None:
         refuse_without_effect(context, "--explain --dataset prints the rules of that dataset", "run_names")
     if len(names) > 1:

@@ -21,6 +21,7 @@ from vireid_cli.commands.evaluate_options import (
     TrialCount,
     Verbose,
     evaluate_options,
+    refuse_verbose_json,
     request_of,
 )
 from vireid_cli.commands.options import expanded
@@ -54,6 +55,7 @@ OutFolder = Annotated[
 
 
 def evaluate_features(
+    context: typer.Context,
     file: File,
     dataset: DatasetName,
     mode: Mode = None,
@@ -77,6 +79,7 @@ def evaluate_features(
 
     Example: vireid evaluate-features runs/latest/evaluation/all-single-seeded/embeddings.npz --dataset sysu
     """
+    refuse_verbose_json(context, json)
     request = request_of(mode, shots, protocol, trials, direction, None, far)
     options = evaluate_options(request, rerank or (), FlipName.off, breakdown, False, None)
     print_features(file, dataset, options, against, out, json, verbose)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from vireid_cli.commands import completion
-from vireid_cli.commands.options import expanded
+from vireid_cli.commands.options import expanded, refuse_without_effect
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -176,6 +176,16 @@ CostSize = Annotated[
     str | None,
     typer.Option("--size", help="Deprecated: use vireid cost --size.", hidden=True),
 ]
+
+
+def refuse_verbose_json(context: typer.Context, as_json: bool) -> None:
+    """Refuse ``--verbose`` beside ``--json``.
+
+    Raises:
+        UsageError: The command line has both.
+    """
+    if as_json:
+        refuse_without_effect(context, "--json prints metrics.json with all settings", "verbose")
 
 
 def request_of(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vireid_cli.commands.evaluate_options import Verbose
-from vireid_cli.commands.options import RunsDir
+from vireid_cli.commands.options import RunsDir, refuse_without_effect
 from vireid_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class SortKey(StrEnum):
 
 
 def results(
+    context: typer.Context,
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="RUN", help="Run folders or their names; default: the newest run."),
@@ -54,9 +55,10 @@ def results(
     from vireid_cli.results.run import find_results
 
     formats = {"--markdown": markdown, "--latex": latex, "--csv": csv, "--json": json}
-    if sum(formats.values()) > 1:
-        chosen = [option for option, on in formats.items() if on]
+    chosen = [option for option, on in formats.items() if on]
+    if len(chosen) > 1:
         raise UsageError(f"{' and '.join(chosen)} exclude each other.", "Use one of them.")
+    _check_verbose(context, chosen, len(names or ()))
     folders = [find_results(name, runs=runs) for name in names] if names else [find_results(runs=runs)]
     if json:
         _print_json(folders, protocol)
@@ -73,6 +75,18 @@ def results(
     else:
         evaluation_output.print_evaluations((table.contents[0] for table in tables), verbose)
         _print_files(folders[0])
+
+
+def _check_verbose(context: typer.Context, formats: Sequence[str], runs: int) -> None:
+    """Refuse ``--verbose`` with another format or several runs.
+
+    Raises:
+        UsageError: The command line has it.
+    """
+    for option in formats:
+        refuse_without_effect(context, f"{option} prints no lines about the settings", "verbose")
+    if runs > 1:
+        refuse_without_effect(context, "Several runs are printed side by side, without settings", "verbose")
 
 
 def _print_json(folders: Sequence[RunFolder], protocol: str | None) -> None:
