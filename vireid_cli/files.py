@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vireid_cli import documents, reading
 from vireid_cli.errors import DataError
+from vireid_cli.printable import shell_line
 from vireid_cli.unfinished import remove_unfinished, unfinished_file
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ def expand(path: Path) -> Path:
 def data_folder(given: Path | None = None) -> Path:
     """Return the data directory: ``given``, else ``$VIREID_DATA``, else ``./data``; expands ``~``."""
     return expand(given or Path(os.environ.get("VIREID_DATA") or "data"))
+
+
+def data_option(data_dir: Path) -> str:
+    """Return `` --data DIR`` for a printed command; empty for the default data directory."""
+    return "" if data_dir == data_folder() else f" --data {shell_line([str(data_dir)])}"
 
 
 def write_with(path: Path, write: Callable[[IO[bytes]], None]) -> Path:

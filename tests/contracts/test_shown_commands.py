@@ -146,6 +146,36 @@ def test_examples_of_help_texts_parse() -> None:
         parse(line)
 
 
+PATHS = {"folder", "root", "path", "parent", "child", "target"}
+"""Names of variables and attributes that are paths."""
+
+
+def unquoted_paths(tree: ast.AST) -> list[str]:
+    """Paths in formatted commands, such as ``f"vireid evaluate {run.folder}"``, that nothing quotes."""
+    wrong = []
+    for node in ast.walk(tree):
+        shown = ""
+        for part in node.values if isinstance(node, ast.JoinedStr) else ():
+            if isinstance(part, ast.Constant):
+                shown += str(part.value)
+                continue
+            value = part.value if isinstance(part, ast.FormattedValue) else part
+            name = getattr(value, "attr", getattr(value, "id", ""))
+            if name in PATHS and re.search(r"vireid [a-z][^:,;.\n]* $", shown):
+                wrong.append(f"{shown}{{{ast.unparse(value)}}}")
+            shown += "VALUE"
+    return wrong
+
+
+def test_paths_in_messages_are_quoted() -> None:
+    """Commands are for copying, and a folder's name may have blanks: ``printable.shell_line`` quotes it."""
+    example = 'f"{root}: run vireid prepare {name} --root {store.root} for {path}"'
+    assert unquoted_paths(ast.parse(example))[0].endswith("{store.root}")
+    sources = sorted((ROOT / "vireid_cli").rglob("*.py"))
+    wrong = [(path.name, unquoted_paths(ast.parse(path.read_text(encoding="utf-8")))) for path in sources]
+    assert [(name, texts) for name, texts in wrong if texts] == []
+
+
 OF_OTHER_PROGRAMS = {
     "torchrun": {"--standalone", "--nproc-per-node"},
     "nvidia-smi, git": {"--short", "--porcelain", "--untracked-files"},

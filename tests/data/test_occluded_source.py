@@ -18,6 +18,7 @@ from vireid_cli.data.provenance import OCCLUSION, Provenance, read_provenance
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import open_store_at, store_folder
 from vireid_cli.data.store_fingerprint import fingerprint
+from vireid_cli.data.verify import repairs
 from vireid_cli.dataset_names import source_names
 from vireid_cli.engine.engine import Engine
 from vireid_cli.errors import DataError, UsageError
@@ -90,7 +91,24 @@ def test_a_damaged_list_of_occlusions_is_refused(occluded: Path) -> None:
     (occluded / OCCLUSION_LINES).write_text("changed\n")
     with pytest.raises(DataError, match=f"{OCCLUSION_LINES} is missing or damaged") as error:
         Engine.choose("cpu", data_dir=occluded.parent).prepare("occ-sysu", (32, 16))
-    assert "vireid prepare occluded --from sysu" in error.value.hint
+    command = f"vireid prepare occluded --from sysu --root {occluded} --data {occluded.parent}"
+    assert f"Repair it: {command}, with the original options" in error.value.hint
+
+
+def test_commands_are_quoted(occluded: Path, tmp_path: Path) -> None:
+    root, data = occluded.rename(tmp_path / "an occluded one"), tmp_path / "my data"
+    (root / OCCLUSION).write_text(json.dumps({**MARK, "from": "llcm"}))
+    with pytest.raises(DataError) as error:
+        load_source("occ-sysu").scan(root)
+    assert error.value.hint == f"vireid prepare occ-llcm --root '{root}'"
+    (root / OCCLUSION).write_text(json.dumps(MARK))
+    command = f"vireid prepare occluded --from sysu --root '{root}' --data '{data}'"
+    store = Engine.choose("cpu", data_dir=data).prepare("occ-sysu", (32, 16), root=root).store
+    assert command in repairs(store, f" --data '{data}'")[0]
+    (root / OCCLUSION_LINES).unlink()
+    with pytest.raises(DataError) as error:
+        Engine.choose("cpu", data_dir=data).prepare("occ-sysu", (32, 16), root=root)
+    assert error.value.hint == f"Repair it: {command}, with the original options"
 
 
 def test_people_are_the_base_s_people(occluded: Path, sysu_tree: Path) -> None:

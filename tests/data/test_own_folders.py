@@ -102,7 +102,8 @@ def test_another_root_replaces_nothing_silently(tmp_path: Path) -> None:
         UsageError, match=r"prepared/folder has the images of .*/a; .* would replace"
     ) as error:
         prepared("folder", other, tmp_path)
-    assert "--name NAME --root" in error.value.hint
+    command = f"vireid prepare folder --name NAME --root {other} --data {tmp_path}"
+    assert f"Give the second folder a name: {command}\n" in error.value.hint
     assert open_store(tmp_path, "folder").info.root == root
     assert prepared("folder", other, tmp_path, replace=True).info.root == other
     moved = other.rename(tmp_path / "moved")

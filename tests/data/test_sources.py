@@ -49,7 +49,8 @@ def test_one_level_off_is_named(tmp_path: Path, dataset: str) -> None:
     root = tree(tmp_path, dataset)
     with pytest.raises(UsageError, match="one level too high") as error:
         load_source(dataset).scan(root.parent)
-    assert f"vireid prepare {dataset} --root {root}" in error.value.hint
+    command = "Set the root:" if dataset == "folder" else f"vireid prepare {dataset}"
+    assert f"{command} --root {root}" in error.value.hint
     inside = next(path for path in sorted(root.iterdir()) if path.is_dir())
     with pytest.raises(UsageError, match="inside the dataset: the root is"):
         load_source(dataset).scan(inside)
@@ -72,6 +73,42 @@ def test_stray_files_are_counted(tmp_path: Path, dataset: str) -> None:
     after = load_source(dataset).scan(root)
     np.testing.assert_array_equal(before.records.paths, after.records.paths)
     assert any(note.startswith("2 stray files ignored") for note in after.report.notes)
+
+
+@pytest.mark.parametrize("dataset", ["folder", "llcm", "regdb"])
+def test_a_folder_with_images_below_a_person_is_named(tmp_path: Path, dataset: str) -> None:
+    root = tree(tmp_path, dataset)
+    place = {"folder": "train/visible", "llcm": "test_vis/cam1", "regdb": "Visible"}[dataset]
+    person = next(path for path in sorted((root / place).iterdir()))
+    for name in ("day1/a.jpg", "day1/more/b.jpg", ".hidden/c.jpg", "empty/Thumbs.db"):
+        (person / name).parent.mkdir(parents=True, exist_ok=True)
+        (person / name).touch()
+    notes = load_source(dataset).scan(root).report.notes
+    expected = f"{place}/{person.name}/day1 (a folder with 2 images)"
+    assert f"1 name that can't be read, ignored: {expected}" in notes
+    assert any(note.startswith("2 stray files ignored (1 × .hidden, 1 × empty)") for note in notes)
+
+
+def test_images_in_folders_below_every_person_are_named(tmp_path: Path) -> None:
+    for modality in ("visible", "infrared"):
+        trees.write_image(tmp_path / modality / "7" / "day1" / "a.png", 7)
+    with pytest.raises(
+        DataError, match=r"no image found(.|\n)*visible/7/day1 \(a folder with 1 image\)"
+    ) as error:
+        load_source("folder").scan(tmp_path)
+    assert "records.csv" in error.value.hint
+
+
+@pytest.mark.parametrize("dataset", ["regdb", "folder"])
+def test_roots_in_advice_are_quoted(tmp_path: Path, dataset: str) -> None:
+    """Advice for own folders omits the command: the layout does not know their names."""
+    root = tree(tmp_path / "my data", dataset)
+    advice = f"--root '{root}'"
+    expected = f"Set the root: {advice}" if dataset == "folder" else f"vireid prepare {dataset} {advice}"
+    for wrong in (root.parent, next(path for path in root.iterdir() if path.is_dir())):
+        with pytest.raises(UsageError, match="the root is") as error:
+            load_source(dataset).scan(wrong)
+        assert error.value.hint == expected
 
 
 def test_regdb_splits_are_those_of_the_lists(tmp_path: Path) -> None:

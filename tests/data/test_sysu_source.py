@@ -149,6 +149,13 @@ def test_permutation_file_is_found(tree: Path, place: str) -> None:
     assert result.samefile(path)
 
 
+def test_a_folder_with_images_below_an_identity_is_named(tree: Path) -> None:
+    (tree / "cam1" / "0001" / "day1").mkdir()
+    (tree / "cam1" / "0001" / "day1" / "0001.jpg").touch()
+    expected = "1 name that can't be read, ignored: cam1/0001/day1 (a folder with 1 image)"
+    assert expected in sysu.scan(tree).report.notes
+
+
 def test_root_one_level_off_is_named(tree: Path) -> None:
     with pytest.raises(UsageError, match=r"one level too high: the root is .*SYSU-MM01"):
         sysu.scan(tree.parent)

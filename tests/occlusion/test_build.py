@@ -295,10 +295,12 @@ def test_the_command_line(base: Path, drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "occluders").symlink_to(drawn)
     runner, env = CliRunner(), {"VIREID_DATA": str(tmp_path)}
     done = runner.invoke(
-        app, ["prepare", "occluded", "--from", "sysu", "--gallery-p", "1", "--seed", "4"], env=env
+        app,
+        ["prepare", "occluded", "--from", "sysu", "--gallery-p", "1", "--seed", "4", "--data", str(tmp_path)],
     )
     assert done.exit_code == 0, done.output
     assert "complete, content" in done.output
+    assert f"next: vireid prepare occ-sysu --data {tmp_path}\n" in done.output
     assert runner.invoke(app, ["prepare", "occluded", "--verify"], env=env).exit_code == 0
     store = Engine.choose("cpu", data_dir=tmp_path).prepare("occ-sysu", (32, 16)).store
     assert store.info.provenance.occlusion["policy"]["gallery_p"] == 1.0
@@ -306,6 +308,13 @@ def test_the_command_line(base: Path, drawn: Path, tmp_path: Path) -> None:
     done = runner.invoke(app, ["visualize", "occlusion", "--rows", "1", "--out", str(out)], env=env)
     assert done.exit_code == 0, done.output
     assert out.is_file()
+    tree = tmp_path / load_source("occ-sysu").FOLDER
+    next(path for path in sorted(tree.rglob("*.jpg")) if not path.is_symlink()).unlink()
+    command = (
+        f"vireid prepare occluded --from sysu --root {tree} --data {tmp_path}, with the original options"
+    )
+    lines = Engine.choose("cpu", data_dir=tmp_path).verify_occluded("sysu")
+    assert lines[-1] == f"to repair: {command}"
 
 
 @pytest.mark.parametrize("name", ["regdb", "llcm"])

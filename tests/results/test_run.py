@@ -47,6 +47,11 @@ def test_names_and_latest(tmp_path: Path) -> None:
         runs.find("nowhere", runs=tmp_path)
 
 
+def test_commands_are_quoted(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "my runs" / "a")
+    assert run.command("export", "onnx") == f"vireid export onnx '{run.folder}'"
+
+
 def test_latest_as_a_text_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no links here")

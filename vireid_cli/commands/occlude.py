@@ -211,10 +211,10 @@ def occluded(
         trial=trial,
         workers=workers,
     )
-    _print_tree(tree, base, root)
+    _print_tree(tree, base, root, data)
 
 
-def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
+def _print_tree(tree: OccludedTree, base: str, root: Path | None, data: Path | None) -> None:
     """Print the counts of occluded images, unreadable files, and the folder."""
     from vireid_cli.commands import console
 
@@ -227,7 +227,7 @@ def _print_tree(tree: OccludedTree, base: str, root: Path | None) -> None:
     if tree.content_hash:
         console.print_line(f"complete, content {tree.content_hash[:12]}")
         console.print_next(
-            console.command_line("prepare", f"occ-{base}", *(["--root", root] if root else []))
+            console.command_line("prepare", f"occ-{base}", *(["--root", root] if root else []), data=data)
         )
     else:
         console.print_line("incomplete: other parts are missing")

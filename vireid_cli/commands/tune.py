@@ -63,7 +63,9 @@ def tune(
         console.print_line(note)
     console.print_paths(result.paths)
     if result.best is not None:
-        console.print_next(console.command_line("train", "--recipe", result.folder / BEST, data=data))
+        console.print_next(
+            console.command_line("train", "--recipe", result.folder / BEST, data=data, runs=runs)
+        )
 
 
 def _table(result: TuningResult) -> Table:

@@ -1,10 +1,11 @@
-"""Shared parts of all layouts: check the root, count ignored files, note missing images.
+"""Shared parts of all layouts: count ignored files, note missing images, refuse identities in two splits.
 
 The functions read file names only and open no image.
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ import numpy as np
 from vireid_cli.counts import counted
 from vireid_cli.data.ids import id_problem, is_text, parse_id, shorten
 from vireid_cli.data.sources import Count
-from vireid_cli.errors import DataError, UsageError
+from vireid_cli.errors import DataError
 from vireid_cli.types import IMAGE_ENDINGS, Modality, Record, RecordTable
 
 JUNK = ("Thumbs.db", "desktop.ini")
@@ -29,61 +30,6 @@ SHOWN = 3
 
 LONGEST = 160
 """Number of characters of a path in a message."""
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """Description of a dataset's root folder.
-
-    Attributes:
-        dataset: Name of the source, for the command in an error.
-        title: Display name of the dataset.
-        folders: Folders directly under the root.
-        how_to_get: Advice for a missing dataset.
-    """
-
-    dataset: str
-    title: str
-    folders: tuple[str, ...]
-    how_to_get: str
-
-    def check(self, root: Path) -> None:
-        """Refuse a folder that is not the root; the message names the root if it is nearby.
-
-        Raises:
-            UsageError: ``root`` is missing, one level too high, or one or two levels too low.
-            DataError: Folders are missing.
-        """
-        if not root.is_dir():
-            raise UsageError(f"{root} is not a folder", self.how_to_get)
-        missing = [name for name in self.folders if not (root / name).is_dir()]
-        if not missing:
-            return
-        expected = f"expected {', '.join(self.folders)}"
-        if len(missing) < len(self.folders):
-            raise DataError(
-                f"{root}: folders missing: {', '.join(missing)} ({expected})",
-                "Unpack the dataset again; each of these folders belongs directly under the root.",
-            )
-        resolved = root.resolve()
-        for parent in (resolved.parent, resolved.parent.parent):
-            if self._is_root(parent):
-                raise UsageError(
-                    f"{root} is inside the dataset: the root is {parent}",
-                    f"vireid prepare {self.dataset} --root {parent}",
-                )
-        for child in sorted(path for path in root.iterdir() if path.is_dir()):
-            if self._is_root(child):
-                raise UsageError(
-                    f"{root} is one level too high: the root is {child}",
-                    f"vireid prepare {self.dataset} --root {child}",
-                )
-        raise DataError(
-            f"{root} does not contain {self.title}: {expected} (found: {listing(root)})", self.how_to_get
-        )
-
-    def _is_root(self, folder: Path) -> bool:
-        return all((folder / name).is_dir() for name in self.folders)
 
 
 @dataclass(slots=True)
@@ -104,8 +50,17 @@ class Walk:
     _strays: list[str] = field(default_factory=list, repr=False)
     _folders: dict[tuple[str, int], list[str]] = field(default_factory=dict, repr=False)
 
-    def ignore(self, path: Path) -> None:
-        """Count a file that is not an image."""
+    def ignore(self, path: Path, parent: str = "") -> None:
+        """Count a file that is not an image, or name a folder with images.
+
+        Args:
+            path: The file or folder.
+            parent: Path of its folder, relative to the root; without it, ``path`` is counted in any case.
+        """
+        if parent and path.is_dir() and (images := _count_images(path)):
+            name = shorten(f"{parent}/{path.name}", LONGEST)
+            self.unmatched.append(f"{name} (a folder with {counted(images, 'image')})")
+            return
         known = path.name.startswith(".") or path.name in JUNK or not path.suffix
         self.stray[shorten(path.name if known else f"*{path.suffix}")] += 1
         if len(self._strays) < SHOWN:
@@ -215,6 +170,14 @@ def _refuse_other_bytes(records: list[Record], root: Path) -> None:
 def is_image(path: Path) -> bool:
     """Whether a file name has the extension of an image."""
     return path.suffix.lower() in IMAGE_ENDINGS and not path.name.startswith(".")
+
+
+def _count_images(folder: Path) -> int:
+    """Count the images in a folder and its sub-folders, without hidden ones."""
+    if folder.name.startswith("."):
+        return 0
+    names = (Path(name) for _, _, inside in os.walk(folder) for name in inside)
+    return sum(map(is_image, names))
 
 
 def listing(folder: Path, limit: int = 6) -> str:

@@ -15,6 +15,7 @@ from vireid_cli.data import records_file
 from vireid_cli.data.provenance import OCCLUSION, read_provenance
 from vireid_cli.data.sources import Scan
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.printable import shell_line
 from vireid_cli.types import TRIAL_LETTERS, TRIALS_MARK, RecordTable
 
 
@@ -38,7 +39,7 @@ def scan_as(base: str, root: Path) -> Scan:
     if actual_base != base:
         raise DataError(
             f"{root} is an occluded copy of '{actual_base}', not of '{base}'",
-            f"vireid prepare occ-{actual_base} --root {root}",
+            shell_line(["vireid", "prepare", f"occ-{actual_base}", "--root", str(root)]),
         )
     scan, trial = records_file.scan(base, root), int(mark.get("trial", 0))
     if bool(trial) != bool(scan.records.trials):

@@ -6,7 +6,6 @@ size are written after all rows, so an interrupted preparation leaves complete s
 
 from __future__ import annotations
 
-import shlex
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +28,9 @@ from vireid_cli.data.subject import Subject, fields_of, reasons, subject_of, wit
 from vireid_cli.data.verify import damaged_rows
 from vireid_cli.dataset_names import OWN, prepare_command, split_name
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.files import data_option
 from vireid_cli.lock import locked
+from vireid_cli.printable import shell_line
 from vireid_cli.processors import cores
 from vireid_cli.types import RESIZE, Progress, Resize, Size
 from vireid_cli.unfinished import remove_unfinished
@@ -100,7 +101,7 @@ def prepare(
             the disk is full or read-only, or another process writes the store.
     """
     _refuse_other_bytes(root, data_dir)
-    refuse_damaged(dataset, root)
+    refuse_damaged(dataset, root, data_dir)
     folder = store_folder(data_dir, dataset, read_provenance(root).rendered)
     scanned = records_file.scan(dataset, root, choices.split or _stored_split(folder, root))
     info = _description(dataset, root, scanned)
@@ -136,11 +137,12 @@ def _refuse_another_folder(subject: Subject, folder: Path) -> None:
         return
     if same_images(subject.records, subject.file_sizes, info, known):
         return  # the folder was moved
+    command = f"vireid prepare folder --name NAME --root {shell_line([str(info.root)])}"
     raise UsageError(
         f"{folder} has the images of {known.root}; preparing {info.root} as {info.dataset} would replace "
         "them.",
-        "Give the second folder a name: vireid prepare folder --name NAME --root "
-        f"{shlex.quote(str(info.root))}\nOr replace the images in the store: --replace",
+        f"Give the second folder a name: {command}{data_option(folder.parents[1])}\n"
+        "Or replace the images in the store: --replace",
     )
 
 
@@ -214,11 +216,11 @@ def add_size(
         sizes = file_sizes_of(store.info.root, store.records)
         subject = subject_of(store.records, sizes, store.info, store.info.bad)
         if subject.info.fingerprint != store.info.fingerprint:
-            missing = int((sizes < 0).sum())
+            missing, command = int((sizes < 0).sum()), prepare_command(store.info.dataset)
             raise DataError(
                 f"the images at {store.info.root} differ from those of the store at {store.folder}"
                 + (f": {missing:,} of {len(sizes):,} are missing" if missing else ""),
-                f"{prepare_command(store.info.dataset)} --root <their folder>",
+                f"{command} --root <their folder>{data_option(store.folder.parents[1])}",
             )
         files = PixelFiles(store.folder, size, store.resize)
         return build_pixels(files, subject, False, workers, progress, None, None)

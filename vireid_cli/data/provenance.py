@@ -7,7 +7,6 @@ contain the marks, so that metrics of rendered or occluded data are recognisable
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from vireid_cli import documents
 from vireid_cli.dial_defaults import DIALS
 from vireid_cli.errors import DataError
+from vireid_cli.printable import shell_line
 from vireid_cli.tree_marks import Mark, OccludedSource, RenderedSource
 
 MANIFEST = "vireid-rendered.json"
@@ -79,8 +79,19 @@ def rendering_command(layout: str, manifest: Mapping[str, Any], root: Path) -> s
     }
     words = [f"--{name} {value}" for name, value in options.items() if value is not None]
     words += [f"--{name} {value:g}" for name, value in changed_dials(manifest).items()]
-    command = ["vireid prepare synthetic --layout", layout, *words, "--root", shlex.quote(str(root))]
+    command = ["vireid prepare synthetic --layout", layout, *words, "--root", shell_line([str(root)])]
     return " ".join([*command, "--device", str(manifest.get("device", "auto"))])
+
+
+def occluding_command(base: str, root: Path, option: str = "") -> str:
+    """Return the command that writes or repairs the occluded tree at ``root``, without the policy's options.
+
+    Args:
+        base: Name of the base dataset.
+        root: Root of the occluded tree.
+        option: ``files.data_option`` of the data directory with the base dataset.
+    """
+    return shell_line(["vireid", "prepare", "occluded", "--from", base, "--root", str(root)]) + option
 
 
 def is_rendered(root: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,11 +14,12 @@ from vireid_cli import reading
 from vireid_cli.data.decode import BadImage, Decoder, load
 from vireid_cli.data.formats import inspect
 from vireid_cli.data.pixels import PixelFiles, digest, size_name, source_digest
-from vireid_cli.data.provenance import rendering_command
+from vireid_cli.data.provenance import occluding_command, rendering_command
 from vireid_cli.data.records_file import NOTE as LIST_NOTE
 from vireid_cli.data.sources import differences as source_differences
 from vireid_cli.data.store import Store
 from vireid_cli.dataset_names import prepare_command
+from vireid_cli.printable import shell_line
 from vireid_cli.processors import cores
 from vireid_cli.types import Progress, RecordTable
 
@@ -76,18 +76,15 @@ def repairs(store: Store, data_option: str = "") -> list[str]:
         ]
     lines = []
     if info.provenance.occlusion:
-        base = info.provenance.occlusion["from"]
-        lines.append(
-            f"if files of {info.root} are damaged or missing: vireid prepare occluded --from {base}, with "
-            "the original options"
-        )
+        command = occluding_command(info.provenance.occlusion["from"], info.root, data_option)
+        lines.append(f"if files of {info.root} are damaged or missing: {command}, with the original options")
     elif store.rendered:
         command = rendering_command(info.dataset, info.provenance.manifest, info.root)
         lines.append(f"if files of {info.root} are damaged or missing: {command}")
     options = [
         f" --size {size_name(files.size)} --resize {files.resize}" for files in store.complete_pixel_files
     ] or [""]
-    command = f"{prepare_command(info.dataset)} --root {shlex.quote(str(info.root))}{data_option}"
+    command = f"{prepare_command(info.dataset)} --root {shell_line([str(info.root)])}{data_option}"
     note = "decodes only the rows that differ"
     return [*lines, *(f"to repair: {command}{option} ({note})" for option in options)]
 

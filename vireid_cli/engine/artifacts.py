@@ -116,7 +116,7 @@ def cost_of_artifacts(run: RunFolder, session: Session, folders: Sequence[Path] 
     """
     records = [path for folder in folders or (run.exports,) for path in records_in(folder)]
     if not records:
-        raise UsageError(f"{run.folder} has no exported file.", f"Export it: vireid export onnx {run.folder}")
+        raise UsageError(f"{run.folder} has no exported file.", f"Export it: {run.command('export', 'onnx')}")
     trained = load_trained(run, cpu_session(session))
     size = trained.recipe.data.image_size
 

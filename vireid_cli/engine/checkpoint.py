@@ -9,7 +9,6 @@ is written beside the old one and then exchanged with it (``vireid_cli.folders``
 from __future__ import annotations
 
 import hashlib
-import shlex
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from vireid_cli import files, folders
 from vireid_cli.engine.checkpoint_optimizer import join_optimizer, split_optimizer
 from vireid_cli.engine.checkpoint_state import VERSION, CheckpointState, read_state, write_state
 from vireid_cli.errors import DataError, UsageError, VireidError
+from vireid_cli.printable import shell_line
 from vireid_cli.tensor_files import TensorFileError, load_safetensors
 
 LAST, BEST = "last", "best"
@@ -257,7 +257,7 @@ def recovery_hint(folder: Path) -> str:
     instead = "" if other is None else f"replace it by the run's other checkpoint ({other}), "
     return (
         f"The checkpoint is damaged: restore {folder} from a copy, {instead}or train again: "
-        f"vireid train --recipe {shlex.quote(str(run / 'recipe.yaml'))}"
+        f"vireid train --recipe {shell_line([str(run / 'recipe.yaml')])}"
     )
 
 

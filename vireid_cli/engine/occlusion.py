@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +13,13 @@ from vireid_cli.data import records_file
 from vireid_cli.data.decode import Decoder
 from vireid_cli.data.identity import decoder_of, is_prepared
 from vireid_cli.data.locate import locate
+from vireid_cli.data.provenance import occluding_command
 from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import open_store
 from vireid_cli.dataset_names import source_names
 from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
-from vireid_cli.files import refuse_unwritable
+from vireid_cli.files import data_option, refuse_unwritable
 from vireid_cli.occlusion.build import OccludedTree, build_occluded, check_part, refuse_nested
 from vireid_cli.occlusion.coco import read_coco
 from vireid_cli.occlusion.detect import Detector, MaskRcnn, YoloSeg
@@ -284,5 +284,5 @@ def verify(base: str, session: Session, root: Path | None = None) -> list[str]:
     """List differences of an occluded tree from its hashes, and how to repair it."""
     target = occluded_root(base, session, root)[1]
     damage = verify_occluded(target, progress=session.reporter.progress("verifying"))
-    command = f"vireid prepare occluded --from {base} --root {shlex.quote(str(target))}"
+    command = occluding_command(base, target, data_option(session.data_dir))
     return [*damage, f"to repair: {command}, with the original options"] if damage else []

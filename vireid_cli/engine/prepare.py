@@ -16,8 +16,9 @@ from vireid_cli.data.store import Store
 from vireid_cli.data.verify import compare_with_published, repairs
 from vireid_cli.data.verify import verify as verify_store
 from vireid_cli.dataset_names import prepare_command
-from vireid_cli.engine.session import Session, data_option
+from vireid_cli.engine.session import Session
 from vireid_cli.errors import UsageError
+from vireid_cli.files import data_option
 from vireid_cli.rendered.layouts import load_layout
 from vireid_cli.rendered.manifest import read_manifest
 from vireid_cli.rendered.options import RenderOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from vireid_cli import files
 from vireid_cli.engine.reporter import Reporter
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.files import data_folder
+from vireid_cli.printable import shell_line
 from vireid_cli.results import run as runs
 
 
@@ -59,11 +59,6 @@ class Session:
         )
 
 
-def data_option(data_dir: Path) -> str:
-    """Return `` --data DIR`` for a printed command; empty for the default data directory."""
-    return "" if data_dir == data_folder() else f" --data {shlex.quote(str(data_dir))}"
-
-
 def runs_option(runs_dir: Path) -> str:
     """Return `` --runs DIR`` for a printed command; empty for the default folder of runs."""
-    return "" if runs_dir == runs.runs_folder() else f" --runs {shlex.quote(str(runs_dir))}"
+    return "" if runs_dir == runs.runs_folder() else f" --runs {shell_line([str(runs_dir)])}"

@@ -66,9 +66,7 @@ def evaluated(
         stored = _stored(run, session, wanted)
         if stored is None:
             folders = [evaluation.folder for evaluation in evaluate.evaluate_run(run, session, wanted)]
-            stored = [
-                read_evaluation(folder, f"vireid evaluate {run.folder}") for folder in folders if folder
-            ]
+            stored = [read_evaluation(folder, run.command("evaluate")) for folder in folders if folder]
         named += _named(dataset, stored)
     return named
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from vireid_cli import documents, files, reading
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.printable import shell_line
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation, read_evaluation, stored_names
 from vireid_cli.results.log import checked_rows, log_rows
@@ -75,6 +76,10 @@ class RunFolder:
         """Log of the training, ``train.jsonl``."""
         return self.folder / schema.LOG
 
+    def command(self, *words: str) -> str:
+        """Return the command ``vireid WORDS FOLDER`` for a message, quoted for a shell."""
+        return shell_line(["vireid", *words, str(self.folder)])
+
     def evaluation(self, protocol: str) -> Path:
         """Return the folder of a protocol's results."""
         return self.folder / "evaluation" / protocol
@@ -97,7 +102,7 @@ class RunFolder:
         Raises:
             DataError: An evaluation is damaged, or its files belong to different evaluations.
         """
-        home, command = self.folder / "evaluation", f"vireid evaluate {self.folder}"
+        home, command = self.folder / "evaluation", self.command("evaluate")
         return {name: read_evaluation(home / name, command) for name in stored_names(home)}
 
     def evaluations(self) -> dict[str, schema.EvaluationFile]:

@@ -96,7 +96,7 @@ def tables_of(runs: Sequence[RunFolder], protocol: str | None = None) -> list[Ru
     stored = [run.evaluations() for run in runs]
     for run, evaluations in zip(runs, stored, strict=True):
         if not evaluations:
-            raise UsageError(f"{run.folder} has no evaluation.", f"Evaluate it: vireid evaluate {run.folder}")
+            raise UsageError(f"{run.folder} has no evaluation.", f"Evaluate it: {run.command('evaluate')}")
     names = list(dict.fromkeys(name for evaluations in stored for name in evaluations))
     if protocol is not None and protocol not in names:
         raise UsageError(f"No run has an evaluation '{protocol}'.", f"Choose: {', '.join(names)}")

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vireid_cli.data import faces, layout
+from vireid_cli.data.dataset_root import Root
 from vireid_cli.data.sources import Scan
 from vireid_cli.types import Modality, Record
 
@@ -26,7 +27,7 @@ HOW_TO_GET = (
     "Real: free for research on request from Beihang University (BUAA), unpacked so that the folder holds "
     "VIS and NIR; copies in other layouts by a list: <root>/records.csv (path,pid,camid,modality,split)."
 )
-ROOT = layout.Root("buaa", TITLE, ("VIS", "NIR"), HOW_TO_GET)
+ROOT = Root("buaa", TITLE, ("VIS", "NIR"), HOW_TO_GET)
 SIDES = {"VIS": Modality.VISIBLE, "NIR": Modality.INFRARED}
 
 

@@ -23,11 +23,14 @@ from pathlib import Path
 
 from vireid_cli.counts import counted
 from vireid_cli.data import layout
+from vireid_cli.data.dataset_root import Root
 from vireid_cli.data.identity_split import IdentitySplit
 from vireid_cli.data.ids import id_problem, is_text, parse_id
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Scan, ScanReport
+from vireid_cli.dataset_names import OWN
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.printable import shell_line
 from vireid_cli.types import Modality, Record
 
 TITLE = "a folder of one's own"
@@ -84,7 +87,7 @@ def scan_with_split(root: Path, split: IdentitySplit | None) -> Scan:
         )
     parts = [("", WHOLE)] if flat else [(name, name) for name in SPLITS if (root / name).is_dir()]
     if not parts:
-        layout.Root("folder", TITLE, SPLITS, HOW_TO_GET).check(root)
+        Root(OWN, TITLE, SPLITS, HOW_TO_GET).check(root)
     walk = layout.Walk()
     sides = list(_sides(root, parts, walk))
     people = number_words(folder.name for side, *_ in sides for folder in side.iterdir() if folder.is_dir())
@@ -111,7 +114,7 @@ def _refuse_one_split(root: Path) -> None:
     if place.name in SPLITS and others:
         raise UsageError(
             f"{root} is inside the dataset: the root is {place.parent}",
-            f"vireid prepare folder --root {place.parent}",
+            f"Set the root: --root {shell_line([str(place.parent)])}",
         )
 
 
@@ -169,7 +172,7 @@ def _walk(
 def _collect(person: Path, parent: str, pid: int, modality: Modality, split: str, walk: layout.Walk) -> None:
     for path in sorted(person.iterdir()):
         if not layout.is_image(path):
-            walk.ignore(path)
+            walk.ignore(path, f"{parent}/{person.name}")
             continue
         relative = f"{parent}/{person.name}/{path.name}"
         camera = _CAMERA.match(path.name)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from vireid_cli.counts import counted
 from vireid_cli.data import layout, listing
+from vireid_cli.data.dataset_root import Root
 from vireid_cli.data.ids import shorten
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Scan, ScanReport
@@ -32,7 +33,7 @@ HOW_TO_GET = (
     "folder holds vis, nir, test_vis, test_nir and idx. "
     "Or render one: vireid prepare synthetic --layout llcm"
 )
-ROOT = layout.Root("llcm", TITLE, ("vis", "nir", "test_vis", "test_nir"), HOW_TO_GET)
+ROOT = Root("llcm", TITLE, ("vis", "nir", "test_vis", "test_nir"), HOW_TO_GET)
 WORDS = {Modality.VISIBLE: "vis", Modality.INFRARED: "nir"}
 EXPECTED = {
     ("train", Modality.VISIBLE): 16_946,
@@ -147,7 +148,7 @@ def _collect(person: Path, pid: int, camid: int, modality: Modality, parent: str
             relative = f"{parent}/{person.name}/{path.name}"
             walk.records.append(Record(relative, pid, camid, modality, "test"))
         else:
-            walk.ignore(path)
+            walk.ignore(path, f"{parent}/{person.name}")
 
 
 def differences(records: RecordTable) -> list[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from vireid_cli.data import faces, layout
+from vireid_cli.data.dataset_root import Root
 from vireid_cli.data.sources import Scan
 from vireid_cli.types import Modality, Record
 
@@ -30,7 +31,7 @@ HOW_TO_GET = (
     "Real: free for research on request from the University of Oulu (CMVS), unpacked so that the folder "
     "holds NI and VL; copies in other layouts by a list: <root>/records.csv (path,pid,camid,modality,split)."
 )
-ROOT = layout.Root("oulu", TITLE, ("NI", "VL"), HOW_TO_GET)
+ROOT = Root("oulu", TITLE, ("NI", "VL"), HOW_TO_GET)
 SIDES = {"VL": Modality.VISIBLE, "NI": Modality.INFRARED}
 LIGHT = "Strong"
 FRAMES = 8

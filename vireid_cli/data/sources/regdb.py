@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vireid_cli.counts import counted
 from vireid_cli.data import layout, listing
+from vireid_cli.data.dataset_root import Root
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Scan, ScanReport
 from vireid_cli.errors import DataError
@@ -34,7 +35,7 @@ IDENTITIES, IMAGES = 412, 10
 TRAINING_IDENTITIES = 206
 """Number of training identities of each trial."""
 
-ROOT = layout.Root("regdb", TITLE, ("Visible", "Thermal"), HOW_TO_GET)
+ROOT = Root("regdb", TITLE, ("Visible", "Thermal"), HOW_TO_GET)
 SIDES = {Modality.VISIBLE: ("Visible", "visible", 1), Modality.INFRARED: ("Thermal", "thermal", 2)}
 """Folder, word in the names of the lists, camera number."""
 
@@ -107,7 +108,7 @@ def _walk(root: Path, modality: Modality, letters: dict[str, str], walk: layout.
             for path in sorted(person.iterdir()):
                 relative = f"{folder}/{person.name}/{path.name}"
                 if not layout.is_image(path):
-                    walk.ignore(path)
+                    walk.ignore(path, f"{folder}/{person.name}")
                 elif relative not in letters:
                     walk.unmatched.append(f"{relative} (in no list)")
                 else:

@@ -21,6 +21,7 @@ import numpy as np
 
 from vireid_cli.counts import counted
 from vireid_cli.data import layout, listing
+from vireid_cli.data.dataset_root import Root
 from vireid_cli.data.ids import read_matrix_ids, read_text_ids
 from vireid_cli.data.provenance import read_provenance
 from vireid_cli.data.sources import Count, Scan, ScanReport
@@ -36,7 +37,7 @@ HOW_TO_GET = (
     "Or render one: vireid prepare synthetic"
 )
 
-ROOT = layout.Root("sysu", TITLE, tuple(f"cam{camid}" for camid in range(1, 7)), HOW_TO_GET)
+ROOT = Root("sysu", TITLE, tuple(f"cam{camid}" for camid in range(1, 7)), HOW_TO_GET)
 CAMERAS = (1, 2, 3, 4, 5, 6)
 INFRARED_CAMERAS = (3, 6)
 SPLITS = ("train", "val", "test")
@@ -208,7 +209,7 @@ def _collect(walk: _SysuWalk, folder: Path, camid: int, split: str) -> None:
         elif layout.is_image(path):
             walk.unmatched.append(f"cam{camid}/{folder.name}/{path.name} (not <4-digit frame>.jpg)")
         else:
-            walk.ignore(path)
+            walk.ignore(path, f"cam{camid}/{folder.name}")
 
 
 def _notes(walk: _SysuWalk, records: RecordTable, split_of: dict[int, str], *, real: bool) -> Iterator[str]:

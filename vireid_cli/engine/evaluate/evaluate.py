@@ -103,7 +103,7 @@ def _evaluate_run(
     for plan in plans:
         folder = _folder(run, trained.recipe, store, plan, "-ema" if options.ema else "")
         fingerprint = {**plan.fingerprint, **about}
-        if changed := replaced_settings(folder, fingerprint, f"vireid evaluate {run.folder}"):
+        if changed := replaced_settings(folder, fingerprint, run.command("evaluate")):
             session.reporter.info(f"replacing the results in {folder}: {'; '.join(changed)}")
         reported = paper_metrics(trained.recipe, store, plan)
         results.append(evaluate_protocol(plan, sides, options, fingerprint, reported, folder, key))
@@ -133,7 +133,7 @@ def stored_evaluations(run: RunFolder, session: Session, options: EvaluateOption
     for plan in plans:
         folder = _folder(run, checkpoint.recipe, store, plan)
         try:
-            stored = read_evaluation(folder, f"vireid evaluate {run.folder}")
+            stored = read_evaluation(folder, run.command("evaluate"))
         except DataError:
             return []
         content = stored.content

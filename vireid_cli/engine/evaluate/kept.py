@@ -122,7 +122,7 @@ def kept_embeddings(
 
 def _matching(run: RunFolder, key: str, settings: dict[str, Any]) -> Sequence[StoredEvaluation]:
     """List the stored evaluations with this key and these settings; damaged ones are skipped."""
-    home, command = run.folder / "evaluation", f"vireid evaluate {run.folder}"
+    home, command = run.folder / "evaluation", run.command("evaluate")
     matches = []
     for name in stored_names(home):
         try:

@@ -53,7 +53,7 @@ def components_of(one: RunEmbeddings, session: Session, names: Sequence[str]) ->
     if evaluated is not None and evaluated != now:
         raise DataError(
             f"{one.run.name} was evaluated on other images ({evaluated}) than {store.folder} holds ({now}).",
-            f"Evaluate it again: vireid evaluate {one.run.folder}",
+            f"Evaluate it again: {one.run.command('evaluate')}",
         )
     checkpoint = one.fingerprint.get("checkpoint", trained.label)
     if checkpoint != trained.label:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from vireid_cli.data.sources import load_source
 from vireid_cli.data.store import Store
 from vireid_cli.engine.network import run_recipe
 from vireid_cli.errors import DataError, UsageError
+from vireid_cli.printable import shell_line
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
@@ -33,7 +33,7 @@ def evaluation_of(run: RunFolder, protocol: str | None) -> StoredEvaluation:
     """
     stored = run.stored()
     if not stored:
-        raise UsageError(f"{run.folder} has not been evaluated.", f"Run: vireid evaluate {run.folder}")
+        raise UsageError(f"{run.folder} has not been evaluated.", f"Run: {run.command('evaluate')}")
     name = protocol or next(iter(stored))
     if name not in stored:
         raise UsageError(f"{run.folder} has no evaluation '{name}'.", f"Choose: {', '.join(stored)}")
@@ -101,7 +101,7 @@ def shared_evaluation(runs: Sequence[RunFolder], protocol: str | None) -> str:
 
 def evaluation_commands(runs: Sequence[RunFolder], *more: str) -> str:
     """Return the commands that evaluate the runs, one per line, with the options ``more``."""
-    lines = dict.fromkeys(shlex.join(["vireid", "evaluate", str(run.folder), *more]) for run in runs)
+    lines = dict.fromkeys(shell_line(["vireid", "evaluate", str(run.folder), *more]) for run in runs)
     return "\n".join(f"  {line}" for line in lines)
 
 
@@ -129,7 +129,7 @@ def check_same_people(runs: Sequence[RunFolder]) -> None:
         trials = len(groups) > len(datasets)
         names = [f"{dataset}, trial {trial}" if trials else dataset for dataset, trial in groups]
     listed = [
-        f"  {name}: {shlex.join(str(run.folder) for run in group)}"
+        f"  {name}: {shell_line(str(run.folder) for run in group)}"
         for name, group in zip(names, groups.values(), strict=True)
     ]
     unit = "trial" if len(datasets) == 1 else "dataset"

@@ -98,7 +98,7 @@ def _load(run: RunFolder, session: Session) -> tuple[Recipe, Checkpoint]:
     if run.environment().get("imported"):
         raise UsageError(
             f"{run.folder} was imported and has no optimizer state: it can't be resumed.",
-            f"Start a new training from its trunk: vireid export backbone {run.folder}",
+            f"Start a new training from its trunk: {run.command('export', 'backbone')}",
         )
     saved = checkpoints.load_checkpoint(last)
     check_position(last, saved.position, recipe.train.epochs)
@@ -112,12 +112,12 @@ def _load(run: RunFolder, session: Session) -> tuple[Recipe, Checkpoint]:
             f"{run.folder} has stopped after {counted(saved.position.epoch, 'epoch')}, "
             f"{recipe.train.patience} of them "
             "without a better validation (train.patience).",
-            f"Evaluate it: vireid evaluate {run.folder}",
+            f"Evaluate it: {run.command('evaluate')}",
         )
     if saved.position.epoch >= recipe.train.epochs:
         raise UsageError(
             f"{run.folder} has finished: {counted(recipe.train.epochs, 'epoch')}.",
-            f"Evaluate it: vireid evaluate {run.folder}",
+            f"Evaluate it: {run.command('evaluate')}",
         )
     return recipe, saved
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -20,7 +19,7 @@ from vireid_cli.engine.checkpoint_fit import check_weights, load_optimizer, load
 from vireid_cli.engine.loggers.figures import drawn
 from vireid_cli.engine.loggers.run_loggers import OFF, training_loggers
 from vireid_cli.engine.reporter import duration
-from vireid_cli.engine.session import Session, data_option
+from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.allocator import keep_freed_memory
 from vireid_cli.engine.train.average import WeightAverage
 from vireid_cli.engine.train.calibration import calibration
@@ -35,6 +34,7 @@ from vireid_cli.engine.train.optimizer import build_optimizer
 from vireid_cli.engine.train.validation import Selection
 from vireid_cli.errors import Interrupted, ReportedElsewhere, VireidError
 from vireid_cli.methods import ReIdNetwork
+from vireid_cli.printable import shell_line
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import run as runs
 from vireid_cli.results.run import RunFolder
@@ -232,12 +232,12 @@ class Trainer:
             return Interrupted(
                 f"Stopped at once; {folder} has no checkpoint yet.", "Start the training again."
             )
-        data = data_option(self.session.data_dir)
+        data = files.data_option(self.session.data_dir)
         last = self.run.checkpoints / checkpoints.LAST
         message = f"Stopped; saved a checkpoint to {last}."
         if not graceful:
             message = f"Stopped within a step; the previous checkpoint is {last}."
-        return Interrupted(message, f"Resume: vireid train --resume {shlex.quote(str(folder))}{data}")
+        return Interrupted(message, f"Resume: vireid train --resume {shell_line([str(folder)])}{data}")
 
     def _loss_error(self, error: NotFinite) -> VireidError:
         """Save the batch of the failed step, and return an error that names term, step and file."""

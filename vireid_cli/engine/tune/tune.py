@@ -7,7 +7,6 @@ Test identities are never embedded.
 from __future__ import annotations
 
 import logging
-import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +20,7 @@ import torch
 from vireid_cli.counts import counted
 from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.prepare import ensure_prepared
-from vireid_cli.engine.session import Session, data_option, runs_option
+from vireid_cli.engine.session import Session, runs_option
 from vireid_cli.engine.study_runs import run_state, trained
 from vireid_cli.engine.train.interrupt import TrainingEnded
 from vireid_cli.engine.train.validation import BY
@@ -30,6 +29,8 @@ from vireid_cli.engine.tune.journal import journal_lock, open_journal, require_o
 from vireid_cli.engine.tune.report import TuningResult, report
 from vireid_cli.engine.tune.space import base_recipe, values_of
 from vireid_cli.errors import DataError, Interrupted, UsageError, VireidError
+from vireid_cli.files import data_option
+from vireid_cli.printable import shell_line
 from vireid_cli.recipe.load import dump
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.recipe.tuning import TuningStudy
@@ -93,7 +94,7 @@ def tune(study: TuningStudy, session: Session, trials: int | None = None, source
         places = data_option(session.data_dir) + runs_option(session.runs_dir)
         raise Interrupted(
             f"Stopped; {folder} has the finished trials and the checkpoint of the last one.",
-            f"Continue: vireid tune {shlex.quote(source or study.name)}{places}",
+            f"Continue: vireid tune {shell_line([source or study.name])}{places}",
         ) from error
     with journal_lock(folder):
         lifecycle.fail_stale(opened, folder)

@@ -138,7 +138,7 @@ def _most_common(folder: Path, by_run: Mapping[RunFolder, Mapping[str, Any]]) ->
     if not counts:
         raise UsageError(
             f"None of the {len(by_run)} runs in {folder} has been evaluated.",
-            f"Run: vireid evaluate {next(iter(by_run)).folder}",
+            f"Run: {next(iter(by_run)).command('evaluate')}",
         )
     return min(counts, key=lambda name: (-counts[name], name))
 
