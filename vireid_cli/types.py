@@ -38,6 +38,9 @@ Side = Literal["query", "gallery"]
 SIDES: tuple[Side, ...] = ("query", "gallery")
 """The two sides of a test."""
 
+TESTED = ("test", *SIDES)
+"""Splits of test images. A list (``records.csv``) can assign queries and gallery itself."""
+
 TRIALS_MARK = "trials:"
 """Prefix of ``Record.split`` in datasets with one split per trial; one letter per trial follows."""
 
@@ -108,7 +111,7 @@ class RecordTable:
     @property
     def tested(self) -> np.ndarray:
         """(N,) bool: rows of test identities, on either side."""
-        return np.isin(self.splits, ("test", *SIDES))
+        return np.isin(self.splits, TESTED)
 
     @property
     def has_cameras(self) -> bool:

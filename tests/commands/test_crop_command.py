@@ -42,6 +42,19 @@ def test_crop_of_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight
     assert rows_of(out)[-1]["time"] == "2026-11-01T08:00:00.080"
 
 
+def test_crops_below_the_folder_of_frames_are_not_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: list[str]
+) -> None:
+    """Otherwise an interrupted run could not be resumed: its crops would be other sources."""
+    monkeypatch.setattr(TorchvisionDetector, "load", lambda *_: detector)
+    write_video(tmp_path / "site" / "cam6.avi", 3)
+    words = ["crop", str(tmp_path / "site"), "--out", str(tmp_path / "site" / "crops" / "cam6"), *weights]
+    for _ in range(2):
+        done = RUNNER.invoke(app, words)
+        assert done.exit_code == 0, done.output
+        assert "6 crops from 3 frames" in done.output
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -74,13 +74,16 @@ def camera_of(path: Path) -> int | None:
     return None
 
 
-def list_sources(root: Path, camid: int | None, fps: float | None) -> list[FrameSource]:
+def list_sources(
+    root: Path, camid: int | None, fps: float | None, out: Path | None = None
+) -> list[FrameSource]:
     """List the sources of an input: a video, or all videos and folders of images below a folder.
 
     Args:
         root: A video or a folder.
         camid: Camera number of all sources; None: from the names.
         fps: Frames per second; None: those of each video, unknown for images.
+        out: Folder of the crops; if it is below ``root``, its images are not frames.
 
     Raises:
         UsageError: The input is missing or empty, a name has no camera number, or two sources share a name.
@@ -88,7 +91,7 @@ def list_sources(root: Path, camid: int | None, fps: float | None) -> list[Frame
     """
     if not root.exists():
         raise UsageError(f"{root} does not exist.", "Set the path of a video or of a folder of frames.")
-    files = [root] if root.is_file() else _walk(root)
+    files = [root] if root.is_file() else _walk(root, out)
     videos = [path for path in files if path.suffix.lower() in VIDEO_ENDINGS or path == root]
     folders: dict[Path, list[Path]] = {}
     for path in files:
@@ -146,16 +149,16 @@ def _image(number: int, path: Path) -> Frame:
         return Frame(number, path.name, None, str(error))
 
 
-def _walk(root: Path) -> list[Path]:
-    """All files below a folder with an extension of videos or images, sorted."""
-    known = (*VIDEO_ENDINGS, *IMAGE_ENDINGS)
-    listed = sorted(
-        Path(folder, name)
-        for folder, _, names in os.walk(root)
-        for name in names
-        if name.lower().endswith(known) and not name.startswith(".")
-    )
-    return [path for path in listed if path.is_file()]
+def _walk(root: Path, out: Path | None) -> list[Path]:
+    """All files below a folder, without ``out``, with an extension of videos or images, sorted."""
+    known, crops = (*VIDEO_ENDINGS, *IMAGE_ENDINGS), out.resolve() if out else None
+    listed: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if Path(folder, name).resolve() != crops]
+        listed += [
+            Path(folder, name) for name in names if name.lower().endswith(known) and not name.startswith(".")
+        ]
+    return [path for path in sorted(listed) if path.is_file()]
 
 
 def _video(path: Path, name: str, camid: int, fps: float | None) -> FrameSource:

@@ -50,7 +50,7 @@ def crop(
         DataError: A frame or video can't be read, or writing failed.
     """
     known = identify(weights, network, sha256)
-    sources = list_sources(source, camid, fps)
+    sources = list_sources(source, camid, fps, out)
     if options.start is not None and any(one.fps is None for one in sources):
         raise UsageError("--start needs the frame rate, which images do not contain.", "Set --fps.")
     device = session.runtime.device

@@ -12,12 +12,10 @@ from typing import Any, Literal
 
 from vireid_cli.errors import UsageError
 from vireid_cli.occlusion.library import Pool
-from vireid_cli.types import Modality
+from vireid_cli.types import TESTED, Modality
 
 Epsilon = Literal["area", "height_ratio", "width_ratio"]
 Role = Literal["train", "query", "gallery"]
-TESTED = ("test", "query", "gallery")
-"""Splits of test images. A list (``records.csv``) can assign queries and gallery itself."""
 
 
 def pool_of(split: str) -> Pool:
