@@ -207,6 +207,12 @@ def test_other_content_is_refused(
     assert tree_of(tmp_path / "out") == before
 
 
+def test_a_temporary_file_of_the_mark_is_not_other_content(video: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".crop.json.x1y2.tmp").write_text("{")  # as a killed process leaves it
+    assert run(video, tmp_path / "out", camid=3).crops
+
+
 def test_unreadable_frames_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "cam1"
     folder.mkdir()

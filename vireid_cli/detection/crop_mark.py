@@ -65,7 +65,8 @@ def refuse_other_content(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is not a folder.", "Choose a new folder.")
     names = {path.name for path in out.iterdir()} - {"lock"} if out.is_dir() else set()
-    if names and MARK not in names:
+    unfinished = f".{MARK}."  # a killed process can leave a temporary file of the mark
+    if MARK not in names and not all(name.startswith(unfinished) for name in names):
         raise UsageError(f"--out {out} has other content.", "Choose a new or empty folder.")
 
 
