@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tests.arrays import save_arrays
 from tests.conftest import Command
 from vireid_cli.commands import console, evaluation_output
 from vireid_cli.commands.terminal import Terminal
@@ -198,3 +200,49 @@ def test_tables_hold_results_of_one_dataset(vireid: Command, runs: Path) -> None
     }
     chosen = vireid("results", "a", "b", "--protocol", "folder-other-all-single-seeded", "--markdown").out
     assert chosen.startswith("**folder:other"), "the name of a folder is accepted"
+
+
+def test_json_and_csv_name_each_run_and_refuse_unknown_protocols(vireid: Command, runs: Path) -> None:
+    made(runs, "one/same", 0.25)
+    made(runs, "two/same", 0.5)
+    words = ("results", runs / "one" / "same", runs / "two" / "same")
+    contents = json.loads(vireid(*words, "--json").out)
+    assert list(contents) == [str(path) for path in words[1:]]
+    ranks = [one["all-single-seeded"]["metrics"]["rank1"]["mean"] for one in contents.values()]
+    assert ranks == [0.25, 0.5]
+    rows = list(csv.DictReader(io.StringIO(vireid(*words, "--csv").out)))
+    assert {row["run"]: row["mean"] for row in rows} == dict(zip(contents, ("0.25", "0.5"), strict=True))
+    (runs / "three").mkdir()
+    (runs / "three" / "recipe.yaml").write_text("name: agw\n")
+    for form in ((), ("--json",), ("--csv",)):
+        code, out, err = vireid(*words[:2], "--protocol", "nonsense", *form)
+        assert (code, out, "Choose: all-single-seeded" in err) == (2, "", True)
+        code, out, err = vireid("results", "three", *form)
+        assert (code, out, "has no evaluation" in err) == (2, "", True)
+
+
+def test_a_file_of_features_is_in_the_table_of_the_runs_on_its_dataset(vireid: Command, runs: Path) -> None:
+    made(runs, "a", 0.25, recipe="one")
+    draw = np.random.default_rng(0)
+    rows = [(p, c, f"cam{c}/{p:04d}/{i:04d}.jpg") for p in range(4) for c in range(1, 7) for i in range(2)]
+    arrays: dict[str, np.ndarray] = {}
+    for side, cameras in (("q", (3, 6)), ("g", (1, 2, 4, 5))):
+        pids, camids, paths = zip(*(row for row in rows if row[1] in cameras), strict=True)
+        features = draw.normal(size=(len(pids), 8))
+        features /= np.linalg.norm(features, axis=1, keepdims=True)
+        columns = {"feat": features, "pids": pids, "camids": camids, "paths": paths}
+        arrays |= {f"{side}_{name}": np.array(column) for name, column in columns.items()}
+    save_arrays(runs / "theirs.npz", **arrays)
+    kept = runs / "theirs"
+    assert vireid("evaluate-features", runs / "theirs.npz", "--dataset", "sysu", "--out", kept).code == 0
+    for order in (("a", kept), (kept, "a")):
+        markdown = vireid("results", *order, "--protocol", "all-single-seeded", "--markdown").out
+        assert markdown.startswith("**SYSU-MM01 · all-single-seeded")
+        assert "| one (bf16, data abc) | 25.00" in markdown
+        assert "| theirs, file theirs.npz (unknown precision, unknown images) | " in markdown
+        assert "not strictly comparable" in markdown
+    assert vireid("results", kept, "--markdown").out.startswith("**sysu (images of the file) · ")
+    made(runs, "b", 0.5, recipe="two", dataset="rendered SYSU-MM01 layout", data="r")
+    apart = vireid("results", "a", "b", kept, "--protocol", "all-single-seeded", "--csv").out
+    datasets = {row["run"]: row["dataset"] for row in csv.DictReader(io.StringIO(apart))}
+    assert len(set(datasets.values())) == 3, "real or rendered: the file does not record it"

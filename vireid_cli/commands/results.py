@@ -60,11 +60,11 @@ def results(
         raise UsageError(f"{' and '.join(chosen)} exclude each other.", "Use one of them.")
     _check_verbose(context, chosen, len(names or ()))
     folders = [find_results(name, runs=runs) for name in names] if names else [find_results(runs=runs)]
-    if json:
-        _print_json(folders, protocol)
-        return
     tables = run_tables.tables_of(folders, protocol)
-    if markdown or latex or csv:
+    if json:
+        contents = run_tables.as_json(tables)
+        console.print_json(contents if len(folders) > 1 else next(iter(contents.values())))
+    elif markdown or latex or csv:
         form = run_tables.as_markdown if markdown else run_tables.as_latex if latex else run_tables.as_csv
         console.print_text(form(tables))
     elif len(folders) > 1:
@@ -73,7 +73,9 @@ def results(
         words = [str(name) for name in names or ()]
         console.print_next(console.command_line("results", *words, "--latex", runs=runs))
     else:
-        evaluation_output.print_evaluations((table.contents[0] for table in tables), verbose)
+        evaluation_output.print_evaluations(
+            (content for table in tables for content in table.contents), verbose
+        )
         _print_files(folders[0])
 
 
@@ -87,21 +89,6 @@ def _check_verbose(context: typer.Context, formats: Sequence[str], runs: int) ->
         refuse_without_effect(context, f"{option} prints no lines about the settings", "verbose")
     if runs > 1:
         refuse_without_effect(context, "Several runs are printed side by side, without settings", "verbose")
-
-
-def _print_json(folders: Sequence[RunFolder], protocol: str | None) -> None:
-    """Print the evaluations by name; of several runs by run and name."""
-    from vireid_cli.commands import console
-
-    contents = {
-        folder.name: {
-            name: content
-            for name, content in folder.evaluations().items()
-            if protocol is None or name == protocol
-        }
-        for folder in folders
-    }
-    console.print_json(contents if len(folders) > 1 else contents[folders[0].name])
 
 
 def _print_side_by_side(table: RunTable) -> None:

@@ -128,6 +128,12 @@ def changed_recipe_warning(run: RunFolder) -> str:
     )
 
 
+def folder_names(runs: Sequence[RunFolder]) -> list[str]:
+    """Return the name of each run's folder; if two folders have one name, the path of each."""
+    names = [run.name for run in runs]
+    return names if len(set(names)) == len(runs) else [str(run.folder) for run in runs]
+
+
 def check_distinct(runs: Sequence[RunFolder]) -> None:
     """Check that no run is named twice, also not by a link or another path.
 

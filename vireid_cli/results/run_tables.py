@@ -6,10 +6,11 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from vireid_cli.errors import UsageError
 from vireid_cli.results.formatting import RENDERED, column_name, percent, protocol_label
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results.run import RunFolder, folder_names
 from vireid_cli.results.schema import EvaluationFile, Metric
 from vireid_cli.results.unlike import marked, warning
 
@@ -26,7 +27,8 @@ class RunTable:
     Attributes:
         protocol: Name of the protocol, with a suffix such as ``-ema``.
         labels: Label of each run, with a mark if the results were measured under unlike conditions.
-        runs: Name of each run's folder.
+        runs: Name of each run's folder, or its path if two folders have one name.
+        names: Name of each run's evaluation, such as ``occ-sysu-all-single-seeded``.
         contents: ``metrics.json`` of each run.
         warning: Sentence about unlike conditions; empty if they are equal.
     """
@@ -34,19 +36,25 @@ class RunTable:
     protocol: str
     labels: tuple[str, ...]
     runs: tuple[str, ...]
+    names: tuple[str, ...]
     contents: tuple[EvaluationFile, ...]
     warning: str
 
     @property
     def dataset(self) -> str:
         """Dataset of the results; empty in files of early versions."""
-        return str(self.contents[0]["fingerprint"].get("dataset", ""))
+        return str(self.described["fingerprint"].get("dataset", ""))
 
     @property
     def described(self) -> EvaluationFile:
         """A result for the title: of a run on this dataset if there is one, as other rows are marked."""
-        own = [content for content in self.contents if not content["fingerprint"].get("cross_dataset")]
-        return (own or self.contents)[0]
+
+        def strangeness(content: EvaluationFile) -> tuple[bool, bool]:
+            """Whether a result is of a file, and of a run on another dataset."""
+            mark = content["fingerprint"]
+            return "features" in mark, bool(mark.get("cross_dataset"))
+
+        return min(self.contents, key=strangeness)
 
     @property
     def metrics(self) -> list[str]:
@@ -83,7 +91,9 @@ def mean_and_deviation(metric: Metric | None) -> str:
 def tables_of(runs: Sequence[RunFolder], protocol: str | None = None) -> list[RunTable]:
     """Collect the results of runs: one table per dataset and protocol that at least one run has.
 
-    A run on this dataset and one on another dataset, evaluated on this one, are in the same table.
+    A run on this dataset and one on another dataset, evaluated on this one, are in the same table. Results of
+    a file of features are in the table of the runs on its dataset, unless runs on several stores of the
+    dataset (real and rendered images) have one.
 
     Args:
         runs: The runs.
@@ -101,32 +111,65 @@ def tables_of(runs: Sequence[RunFolder], protocol: str | None = None) -> list[Ru
     if protocol is not None and protocol not in names:
         raise UsageError(f"No run has an evaluation '{protocol}'.", f"Choose: {', '.join(names)}")
     labels = run_labels(runs, stored)
-    rows: dict[tuple[str, str], dict[int, EvaluationFile]] = {}
+    folders = folder_names(runs)
+    subjects = _subjects(stored)
+    rows: dict[tuple[str, str], list[_Row]] = {}
     for name in names:
         for i, evaluations in enumerate(stored):
             if name in evaluations:
-                rows.setdefault(_subject(name, evaluations[name]), {})[i] = evaluations[name]
-    wanted = {_subject(protocol, one[protocol]) for one in stored if protocol in one} if protocol else rows
-    return [_table(key[1], runs, labels, rows[key]) for key in rows if key in wanted]
+                row = _Row(i, labels[i], folders[i], name, evaluations[name])
+                rows.setdefault(subjects[i, name], []).append(row)
+    chosen = {subject for (_, name), subject in subjects.items() if protocol in (None, name)}
+    return [_table(key[1], rows[key]) for key in rows if key in chosen]
 
 
-def _subject(name: str, content: EvaluationFile) -> tuple[str, str]:
-    """Dataset and protocol of an evaluation, from its name without the prefix of another dataset."""
-    place = name.rfind(content["protocol"])
-    return str(content["fingerprint"].get("dataset", "")), name[max(place, 0) :]
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One run's evaluation: number and label of the run, name of its folder, name and content of the file."""
+
+    number: int
+    label: str
+    folder: str
+    name: str
+    content: EvaluationFile
 
 
-def _table(
-    protocol: str, runs: Sequence[RunFolder], labels: Sequence[str], rows: Mapping[int, EvaluationFile]
-) -> RunTable:
-    """Build the table of evaluations, by the number of the run."""
-    contents = tuple(rows[i] for i in sorted(rows))
+def _subjects(stored: Sequence[Mapping[str, EvaluationFile]]) -> dict[tuple[int, str], tuple[str, str]]:
+    """Dataset and protocol of each evaluation, by the number of its run and its name.
+
+    The protocol is the evaluation's name without the prefix of another dataset. The dataset of a file is that
+    of the runs on the dataset whose rules the file follows, if they have a single one.
+    """
+    subjects: dict[tuple[int, str], tuple[str, str]] = {}
+    titles: dict[tuple[Any, str], set[tuple[str, str]]] = {}
+    for i, evaluations in enumerate(stored):
+        for name, content in evaluations.items():
+            mark, protocol = content["fingerprint"], name[max(name.rfind(content["protocol"]), 0) :]
+            subjects[i, name] = (str(mark.get("dataset", "")), protocol)
+            if "features" not in mark:
+                titles.setdefault((mark.get("source"), protocol), set()).add(subjects[i, name])
+    for i, name in subjects:
+        mark = stored[i][name]["fingerprint"]
+        of_runs = titles.get((mark.get("source"), subjects[i, name][1]), set())
+        if "features" in mark and len(of_runs) == 1:
+            [subjects[i, name]] = of_runs
+    return subjects
+
+
+def _table(protocol: str, rows: Sequence[_Row]) -> RunTable:
+    """Build the table of evaluations in the order of their runs."""
+    ordered = sorted(rows, key=lambda row: row.number)
+    contents = tuple(row.content for row in ordered)
     marks = [content["fingerprint"] for content in contents]
-    own = [labels[i] for i in sorted(rows)]
+    own = [
+        f"{row.label}, file {mark['features']}" if "features" in mark else row.label
+        for row, mark in zip(ordered, marks, strict=True)
+    ]
     return RunTable(
         protocol,
         tuple(marked(own, marks)),
-        tuple(runs[i].name for i in sorted(rows)),
+        tuple(row.folder for row in ordered),
+        tuple(row.name for row in ordered),
         contents,
         warning(own, marks),
     )
@@ -212,3 +255,12 @@ def as_csv(tables: Sequence[RunTable]) -> str:
                 chance = content["chance"].get(name, "")
                 writer.writerow([*about, name, metric["mean"], deviation, low, high, chance])
     return text.getvalue()
+
+
+def as_json(tables: Sequence[RunTable]) -> dict[str, dict[str, EvaluationFile]]:
+    """Collect the contents of ``metrics.json`` by run and evaluation, keyed by the names in ``runs``."""
+    contents: dict[str, dict[str, EvaluationFile]] = {}
+    for table in tables:
+        for run, name, content in zip(table.runs, table.names, table.contents, strict=True):
+            contents.setdefault(run, {})[name] = content
+    return contents

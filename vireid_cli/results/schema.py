@@ -236,7 +236,8 @@ class EvaluationFile(TypedDict):
 
     ``identifier`` is common to all files of the evaluation (``results.evaluation``).
     ``models`` exists for means over several runs. Means, deviations and ``per_trial`` are then over models,
-    in the order of the command; ``runs`` are their sorted names, ``evaluations`` their identifiers.
+    in the order of the command; ``runs`` are their sorted names (paths, if two have one name),
+    ``evaluations`` their identifiers.
     ``chance_cmc`` is the expectation of CMC@1 … CMC@50 in a random order, mean over trials
     (``metrics.chance``); missing in version 1. ``embedding_key`` is a hash of weights, code and precision;
     evaluations with the same key reuse the embeddings of the same images.

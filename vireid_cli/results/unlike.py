@@ -10,7 +10,7 @@ from vireid_cli.counts import counted
 
 CONDITIONS: dict[str, Callable[[Any], str]] = {
     "precision": lambda value: str(value or "unknown precision"),
-    "data": lambda value: f"data {value}",
+    "data": lambda value: f"data {value}" if value else "unknown images",
     "trials": lambda value: f"trials {value}",
     "verification_rate": str,
     "averaged_weights": lambda value: str(value or "weights of one step"),

@@ -158,6 +158,8 @@ def test_means_of_runs_of_one_name_have_their_own_folders(tmp_path: Path) -> Non
         assert written.folder == again.folder
         folders[home] = written.folder
     assert len(set(folders.values())) == 3
+    [both] = write_means(means, [RunFolder(tmp_path / home / "a") for home in ("runs", "else")], session)
+    assert both.content["runs"] == [str(tmp_path / home / "a") for home in ("else", "runs")]
     (tmp_path / "link").symlink_to(tmp_path / "else", target_is_directory=True)
     runs = [RunFolder(tmp_path / "link" / name) for name in ("a", "b")]
     (tmp_path / "else").mkdir()

@@ -17,7 +17,7 @@ from vireid_cli.engine.embed import select_checkpoint
 from vireid_cli.engine.engine import Engine
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.subjects.cmc import cmc_curve
-from vireid_cli.engine.subjects.evaluations import labels_of, shared_evaluation
+from vireid_cli.engine.subjects.evaluations import identifiers_of, labels_of, shared_evaluation
 from vireid_cli.engine.subjects.output import Output
 from vireid_cli.engine.visualize import cmc as drawing
 from vireid_cli.errors import DataError, UsageError
@@ -184,6 +184,7 @@ def test_labels_tell_runs_apart(evaluated_run: MakeRun) -> None:
     assert labels_of(runs) == ("fdnm, margin 0.5", "fdnm, margin 0.7")
     same = seeded("elsewhere/x", "fdnm", 0)
     assert labels_of([a, same]) == (str(a.folder), str(same.folder))
+    assert list(identifiers_of([a, same])) == [f"{run.folder}/all-single-seeded" for run in (a, same)]
 
 
 def test_several_runs_are_drawn(evaluated_run: MakeRun, tmp_path: Path) -> None:

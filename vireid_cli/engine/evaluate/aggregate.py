@@ -18,7 +18,7 @@ from vireid_cli.errors import UsageError, VireidError
 from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import locked_evaluations, write_evaluation
-from vireid_cli.results.run import RunFolder, check_distinct
+from vireid_cli.results.run import RunFolder, check_distinct, folder_names
 from vireid_cli.results.unlike import warning
 from vireid_cli.run_names import MEANS
 
@@ -169,7 +169,7 @@ def write_means(means: Sequence[Evaluation], runs: Sequence[RunFolder], session:
     written = []
     with locked_evaluations(folder / "evaluation"):
         for mean in means:
-            mean.content["runs"] = names
+            mean.content["runs"] = sorted(folder_names(runs))
             place = RunFolder(folder).evaluation(mean.content["protocol"])
             write_evaluation(place, mean.content, {})
             written.append(replace(mean, folder=place))

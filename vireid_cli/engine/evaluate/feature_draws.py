@@ -79,6 +79,7 @@ def _fingerprint(plan: EvaluationPlan, dataset: str, path: Path, distance: str) 
     return {
         **plan.fingerprint,
         "dataset": f"{dataset} (images of the file)",
+        "source": dataset,
         "features": path.name,
         "distance": distance,
         "rerank": RERANKS["none"],

@@ -185,6 +185,7 @@ class _Rules:
         rate = {"verification_rate": FAR_READINGS[self.far_reading]} if self.fars else {}
         return {
             "dataset": f"{self.dataset} (rules only)",
+            "source": self.dataset,
             "features": path.name,
             "camera_rule": self.rule,
             "cmc": "identities" if self.merge else "images",

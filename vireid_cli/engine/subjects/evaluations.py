@@ -16,7 +16,7 @@ from vireid_cli.recipe.schema import Recipe
 from vireid_cli.results import schema
 from vireid_cli.results.evaluation import StoredEvaluation
 from vireid_cli.results.formatting import RENDERED_NOTE
-from vireid_cli.results.run import RunFolder
+from vireid_cli.results.run import RunFolder, folder_names
 from vireid_cli.results.settings import NAME, format_value, settings_of
 
 
@@ -61,11 +61,15 @@ def check_unchanged(runs: Sequence[RunFolder], contents: Sequence[Mapping[str, A
 def identifiers_of(runs: Sequence[RunFolder]) -> dict[str, str]:
     """Return the identifiers of all evaluations, keyed by ``<run>/<protocol>``; empty for old results.
 
+    Runs of one name are keyed by path; see ``folder_names``.
+
     Raises:
         DataError: An evaluation is damaged, or its files are of different evaluations.
     """
     return {
-        f"{run.name}/{name}": stored.identifier or "" for run in runs for name, stored in run.stored().items()
+        f"{label}/{name}": stored.identifier or ""
+        for label, run in zip(folder_names(runs), runs, strict=True)
+        for name, stored in run.stored().items()
     }
 
 
