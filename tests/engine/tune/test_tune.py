@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from vireid_cli.engine.network import load_recipe
 from vireid_cli.engine.runtime import Runtime
 from vireid_cli.engine.session import Session
 from vireid_cli.engine.train.train import train
-from vireid_cli.engine.tune import journal, report
+from vireid_cli.engine.tune import journal, report, trials
 from vireid_cli.engine.tune import tune as verb
 from vireid_cli.engine.tune.append_lock import AppendLock
 from vireid_cli.engine.tune.report import TuningResult
@@ -209,6 +210,32 @@ def test_an_interrupted_trial_is_continued(
     assert [row.epochs for row in result.rows if row.state == "complete"] == [4, 4]
     assert result.rows[0].note == "interrupted; queued again"
     assert result.rows[0].settings == result.rows[1].settings
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_an_interruption_changes_no_later_trial(
+    study: Callable[..., TuningStudy], tmp_path: Path, sampler: str
+) -> None:
+    space = {"train.optimizer.lr": SPACE["train.optimizer.lr"]}
+    made = study(space, sampler={"name": sampler, "startup": 2} if sampler == "tpe" else {"name": sampler})
+
+    def rates(cut: int | None) -> list[float]:
+        """Learning rates of six trials; ``cut`` is interrupted once."""
+        opened = optuna.create_study(direction="maximize")
+        finished: list[float] = []
+        for call in itertools.count():
+            with trials.next_trial(made, opened, tmp_path, 6) as trial:
+                if trial is None:
+                    return finished
+                if call == cut:
+                    trials.fail(opened, trial, trials.INTERRUPTED)
+                    continue
+                finished.append(trial.params["train.optimizer.lr"])
+                opened.tell(trial, finished[-1])
+        raise AssertionError
+
+    assert rates(None) == rates(1) == rates(3)
+    assert len(set(rates(None))) == 6
 
 
 def test_another_study_and_other_folders_are_refused(

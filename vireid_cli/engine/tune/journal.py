@@ -149,7 +149,10 @@ def _pruner(study: TuningStudy, recipe: Recipe) -> Any:
 
 
 def new_sampler(study: TuningStudy, number: int) -> Any:
-    """Create the sampler of the trial with this number; its draws depend on the seed and the number."""
+    """Create the sampler of a trial after a number of others; its draws depend on the seed and the number.
+
+    Trials that are started again count once, so that an interruption changes no later trial.
+    """
     from optuna.samplers import RandomSampler, TPESampler
 
     text = f"{study.sampler.seed}/{number}".encode()

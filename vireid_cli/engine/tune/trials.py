@@ -62,7 +62,7 @@ def _ask(study: TuningStudy, opened: OptunaStudy, total: int) -> Trial | None:
     waiting = any(trial.state.name == "WAITING" for trial in trials)
     if count(trials) >= total or (not waiting and is_exhausted(study, trials)):
         return None
-    opened.sampler = new_sampler(study, len(trials))
+    opened.sampler = new_sampler(study, count(trials))
     return opened.ask(distributions(study))
 
 
