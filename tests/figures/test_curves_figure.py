@@ -51,6 +51,13 @@ def test_each_quantity_has_its_panel_and_its_values(steps: list[StepRow]) -> Non
     np.testing.assert_array_equal(np.isnan(panels["loss: triplet"][1]), np.arange(20) < 6)
 
 
+def test_quantities_without_a_value_have_no_panel(steps: list[StepRow]) -> None:
+    nothing: list[StepRow] = [{**row, "loss": None, "losses": {"identity": None}} for row in steps]
+    assert list(drawn(curves_figure([Log("a", nothing)]))) == ["learning rate"]
+    both = drawn(curves_figure([Log("a", nothing), Log("b", steps)]))
+    assert list(both) == ["loss", "loss: identity", "loss: triplet", "learning rate"]
+
+
 def test_validation_is_drawn_over_logged_epochs(steps: list[StepRow]) -> None:
     epochs = [epoch(0, rank1=0.5, mAP=0.25), epoch(1, rank1=0.5, mAP=0.75), epoch(2, rank1=0.75, mAP=0.5)]
     figure = curves_figure([Log("a", steps, epochs)], "Training", "a run")

@@ -170,6 +170,21 @@ def test_a_run_trained_twice_counts_once_and_values_of_kinds_stay_apart() -> Non
     assert [format_value(value) for value in values(kinds)] == ["0", "mean", "[1, 2]", "false", "null"]
 
 
+def test_suggested_conditions_select_runs() -> None:
+    rates = (0.0012345678, 0.00987654321)
+    members = [member(f"{lr}{k}", lr=lr, margin=k) for lr in rates for k in (1, 2)]
+    with pytest.raises(UsageError, match="select runs with --where") as caught:
+        sweep_of(members, "margin", METRICS)
+    suggested = caught.value.hint.split("--where ")[1]
+    assert suggested == "lr=0.0012345678"
+    for text in (suggested, "lr=0.00123457"):
+        assert len(sweep_of(members, "margin", METRICS, [text]).points) == 2
+    with pytest.raises(UsageError, match=r"(?s)No run has lr = 0.5.*Existing values: 0.0012345678, 0.0098"):
+        sweep_of(members, "margin", METRICS, ["lr=0.5"])
+    close = [member(f"{lr}{k}", lr=lr, margin=k) for lr in (0.00123457, rates[0]) for k in (1, 2)]
+    assert sweep_of(close, "margin", METRICS, ["lr=0.00123457"]).omitted == 2, "the exact value comes first"
+
+
 @pytest.mark.parametrize("name", ["train.seed", "seed"])
 def test_seeds_are_averaged_over_and_are_no_key(name: str) -> None:
     members = [member("a", margin=0.1), member("b", seed=1, margin=0.3)]

@@ -119,7 +119,7 @@ def curves_figure(logs: Sequence[Log], title: str = "Training", subtitle: str = 
 
 
 def _panels(logs: Sequence[Log]) -> dict[str, list[Series]]:
-    """Collect the series of all runs, keyed by panel title."""
+    """Collect the series of all runs, keyed by panel title; quantities without a finite value have none."""
     terms = dict.fromkeys(name for log in logs for row in log.steps for name in row["losses"])
     monitors = dict.fromkeys(name for log in logs for row in log.steps for name in row.get("monitors", ()))
     metrics = dict.fromkeys(name for log in logs for row in log.epochs for name in row.get("val", ()))
@@ -145,7 +145,7 @@ def _panels(logs: Sequence[Log]) -> dict[str, list[Series]]:
             if np.isfinite(y).any():
                 best = int(np.nanargmax(y)) if name == "mAP" else None
                 panels.setdefault(f"validation {name} (%)", []).append(Series(number, epochs, y, best))
-    return panels
+    return {name: series for name, series in panels.items() if series}
 
 
 def _column(values: Sequence[float | None]) -> np.ndarray:

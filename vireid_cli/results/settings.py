@@ -39,8 +39,20 @@ def _is_in(key: str, names: Sequence[str]) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
+def exact_value(value: Value) -> str:
+    """Format a value as in a recipe, in the shortest form that denotes exactly this value.
+
+    >>> exact_value(0.0012345678), exact_value([1e-05, 1234567]), exact_value(1.0)
+    ('0.0012345678', '[1e-05, 1234567]', '1')
+    """
+    if isinstance(value, list):
+        return f"[{', '.join(map(exact_value, value))}]"
+    short = format_value(value)
+    return repr(value) if is_number(value) and float(short) != value else short
+
+
 def format_value(value: Value) -> str:
-    """Format a value as in a recipe."""
+    """Format a value as in a recipe, numbers with six digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -14,7 +14,16 @@ from typing import Any
 from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 from vireid_cli.results.compare import SeedSpread
-from vireid_cli.results.settings import ABSENT, NAME, Value, format_value, is_number, sort_key, unique_text
+from vireid_cli.results.settings import (
+    ABSENT,
+    NAME,
+    Value,
+    exact_value,
+    format_value,
+    is_number,
+    sort_key,
+    unique_text,
+)
 from vireid_cli.results.unlike import note
 
 SEED = "train.seed"
@@ -130,7 +139,7 @@ def sweep_of(
     changes = varying(kept)
     swept = _only_key(changes) if key is None else _full_key(key, keys)
     if len({unique_text(member.settings.get(swept, ABSENT)) for member in kept}) == 1:
-        value = format_value(kept[0].settings.get(swept, ABSENT))
+        value = exact_value(kept[0].settings.get(swept, ABSENT))
         listed = f"Varying keys:\n{_listed(changes)}" if changes else "Only the seed varies."
         raise UsageError(f"{swept} is {value} in all of the {len(kept)} runs.", listed)
     others = [name for name in changes if name != swept]
@@ -163,9 +172,14 @@ def _select(members: Sequence[Member], text: str, keys: Iterable[str]) -> list[M
     check_conditions([text])
     name, _, wanted = (part.strip() for part in text.partition("="))
     key = _full_key(name, keys)
-    selected = [member for member in members if _fits(member.settings.get(key, ABSENT), wanted)]
+    values_of = [member.settings.get(key, ABSENT) for member in members]
+    exact = [member for member, value in zip(members, values_of, strict=True) if _fits(value, wanted)]
+    # figures and lists of trials have six digits
+    selected = exact or [
+        m for m, value in zip(members, values_of, strict=True) if format_value(value) == wanted
+    ]
     if not selected:
-        values = ", ".join(dict.fromkeys(format_value(m.settings.get(key, ABSENT)) for m in members))
+        values = ", ".join(dict.fromkeys(exact_value(m.settings.get(key, ABSENT)) for m in members))
         raise UsageError(f"No run has {key} = {wanted}.", f"Existing values: {values}")
     return selected
 
@@ -173,7 +187,7 @@ def _select(members: Sequence[Member], text: str, keys: Iterable[str]) -> list[M
 def _fits(value: Value, text: str) -> bool:
     """Whether a text denotes a value; 5e-4 denotes 0.0005."""
     try:
-        return float(text) == float(value) if is_number(value) else format_value(value) == text
+        return float(text) == float(value) if is_number(value) else exact_value(value) == text
     except ValueError:
         return False
 
@@ -233,7 +247,7 @@ def _only_key(changes: Mapping[str, list[Value]]) -> str:
 
 def _listed(changes: Mapping[str, list[Value]]) -> str:
     """Format keys with their values, one key per line."""
-    lines = [f"  {key}: {', '.join(map(format_value, values))}" for key, values in changes.items()]
+    lines = [f"  {key}: {', '.join(map(exact_value, values))}" for key, values in changes.items()]
     more = [f"  … and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
     return "\n".join([*lines[:_LISTED], *more])
 
@@ -266,7 +280,7 @@ def _slice(
         return list(members), {}, tuple(others)
     if most < 2 or len(best) > 1:
         first = next(m for m in members if signature(m) == best[0])
-        example = f"{others[0]}={format_value(first.settings.get(others[0], ABSENT))}"
+        example = f"{others[0]}={exact_value(first.settings.get(others[0], ABSENT))}"
         changes = varying(members)
         raise UsageError(
             f"Runs with the same {swept} differ in other keys: select runs with --where.",
