@@ -161,10 +161,10 @@ def _table(protocol: str, rows: Sequence[_Row]) -> RunTable:
     ordered = sorted(rows, key=lambda row: row.number)
     contents = tuple(row.content for row in ordered)
     marks = [content["fingerprint"] for content in contents]
-    own = [
-        f"{row.label}, file {mark['features']}" if "features" in mark else row.label
-        for row, mark in zip(ordered, marks, strict=True)
-    ]
+    files = [mark.get("features") for mark in marks]
+    own = [row.label for row in ordered]
+    if not all(files):  # the title names the files of a table without runs
+        own = [f"{label}, file {file}" if file else label for label, file in zip(own, files, strict=True)]
     return RunTable(
         protocol,
         tuple(marked(own, marks)),

@@ -60,6 +60,14 @@ def format_value(value: Value) -> str:
     return f"{value:g}" if is_number(value) else json.dumps(value)
 
 
+def denotes(text: str, value: Value) -> bool:
+    """Whether a text denotes a value; 5e-4 denotes 0.0005."""
+    try:
+        return float(text) == float(value) if is_number(value) else exact_value(value) == text
+    except ValueError:
+        return False
+
+
 def unique_text(value: Value) -> str:
     """Text that is unique for each value; Python treats 0, 0.0 and False as equal."""
     return f"{value:.17g}" if is_number(value) else json.dumps(value)

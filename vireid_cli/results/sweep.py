@@ -18,6 +18,7 @@ from vireid_cli.results.settings import (
     ABSENT,
     NAME,
     Value,
+    denotes,
     exact_value,
     format_value,
     is_number,
@@ -172,24 +173,13 @@ def _select(members: Sequence[Member], text: str, keys: Iterable[str]) -> list[M
     check_conditions([text])
     name, _, wanted = (part.strip() for part in text.partition("="))
     key = _full_key(name, keys)
-    values_of = [member.settings.get(key, ABSENT) for member in members]
-    exact = [member for member, value in zip(members, values_of, strict=True) if _fits(value, wanted)]
-    # figures and lists of trials have six digits
-    selected = exact or [
-        m for m, value in zip(members, values_of, strict=True) if format_value(value) == wanted
-    ]
+    given = [(member, member.settings.get(key, ABSENT)) for member in members]
+    selected = [member for member, value in given if denotes(wanted, value)]
+    selected = selected or [member for member, value in given if format_value(value) == wanted]  # six digits
     if not selected:
-        values = ", ".join(dict.fromkeys(exact_value(m.settings.get(key, ABSENT)) for m in members))
+        values = ", ".join(dict.fromkeys(exact_value(value) for _, value in given))
         raise UsageError(f"No run has {key} = {wanted}.", f"Existing values: {values}")
     return selected
-
-
-def _fits(value: Value, text: str) -> bool:
-    """Whether a text denotes a value; 5e-4 denotes 0.0005."""
-    try:
-        return float(text) == float(value) if is_number(value) else exact_value(value) == text
-    except ValueError:
-        return False
 
 
 def _refuse_metrics(members: Sequence[Member], metrics: Sequence[str]) -> None:
