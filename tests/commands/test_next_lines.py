@@ -14,6 +14,9 @@ from vireid_cli.commands.console import command_line
 from vireid_cli.commands.main import app
 from vireid_cli.data.occluded import restrict_to_trial
 from vireid_cli.data.sources import load_source, occ_regdb
+from vireid_cli.engine.engine import Engine
+from vireid_cli.engine.tune.report import TrialRow, TuningResult
+from vireid_cli.recipe.tuning import load_tuning
 
 
 def test_quoted_and_with_directories_that_are_not_the_usual(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,6 +52,18 @@ def test_the_lines_that_are_printed_run(tiny_recipe: Path, sysu_tree: Path, tmp_
     drawn = run(app, _next(evaluated.output, "visualize"))
     assert drawn.exit_code == 0, drawn.output
     assert len(list((tmp_path / "my runs").glob("tiny-*/figures/ranking.png"))) == 1
+
+
+def test_the_best_recipe_is_trained_beside_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = load_tuning("quickstart-rates")
+    best = TrialRow(0, "complete", 0.5, 1, 1.0, {}, "", "")
+    result = TuningResult(study, tmp_path / "runs" / study.name, (best,), best, {}, ())
+    monkeypatch.setattr(Engine, "tune", lambda *_: result)
+    place = ["--data", str(tmp_path / "data"), "--runs", str(tmp_path / "runs")]
+    done = CliRunner().invoke(app, ["tune", study.name, *place])
+    assert done.exit_code == 0, done.output
+    words = _next(done.output, "train")
+    assert words == ["train", "--recipe", str(result.folder / "best.yaml"), *place]
 
 
 def _next(output: str, command: str) -> list[str]:
