@@ -84,6 +84,11 @@ def test_llcm(tmp_path: Path, sysu_tree: Path) -> None:
     assert not any(beside("fdnm-llcm", store, llcm="llcm-full").values())
 
 
+@pytest.mark.parametrize("dataset", ["sysu", "regdb", "llcm", "folder:x"])
+def test_evaluations_of_early_versions_have_no_published_values(dataset: str) -> None:
+    assert published_name(dataset, {"source": dataset}) is None
+
+
 @pytest.mark.parametrize("protocol", [None, "llcm-full"])
 def test_studies_have_the_same_published_values(
     tmp_path: Path, sysu_tree: Path, protocol: LlcmProtocol | None

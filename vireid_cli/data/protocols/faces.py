@@ -49,7 +49,7 @@ def check(request: Request) -> None:
 
 def published(fingerprint: Mapping[str, Any]) -> str | None:
     """Return ``faces``, or None if this package drew the protocol files, which no paper used."""
-    return None if OURS in str(fingerprint["notes"]) else "faces"
+    return None if OURS in str(fingerprint.get("notes")) else "faces"
 
 
 def faces_plan(

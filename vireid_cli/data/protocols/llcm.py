@@ -71,8 +71,8 @@ def published(fingerprint: Mapping[str, Any]) -> str | None:
     Visible to infrared by ``llcm-train`` differs from the published metric, because the release exchanges
     the roles of queries and gallery. The published mAP is therefore far below the published Rank-1.
     """
-    mode, direction = fingerprint["mode"], str(fingerprint["direction"])
-    if fingerprint["trials"] != TRIALS or (
+    mode, direction = fingerprint.get("mode"), fingerprint.get("direction")
+    if fingerprint.get("trials") != TRIALS or (
         mode != "llcm-release" and (mode, direction) != ("llcm-train", "i2v")
     ):
         return None

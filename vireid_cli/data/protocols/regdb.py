@@ -54,7 +54,7 @@ def check(request: Request) -> None:
 
 def published(fingerprint: Mapping[str, Any]) -> str | None:
     """Return ``v2i`` or ``i2v``; papers report the mean over the ten trials."""
-    return str(fingerprint["direction"])
+    return fingerprint.get("direction")
 
 
 def regdb_plan(

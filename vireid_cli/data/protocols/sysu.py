@@ -78,9 +78,9 @@ def check(request: Request) -> None:
 
 def published(fingerprint: Mapping[str, Any]) -> str | None:
     """Return ``all-single`` or similar for ten trials on the test identities with either draw, else None."""
-    if fingerprint["trials"] != TRIALS or fingerprint["split"] != "test":
+    if fingerprint.get("trials") != TRIALS or fingerprint.get("split") != "test":
         return None
-    return f"{fingerprint['mode']}-{'single' if fingerprint['shots'] == 1 else 'multi'}"
+    return f"{fingerprint.get('mode')}-{'single' if fingerprint.get('shots') == 1 else 'multi'}"
 
 
 def sysu_plan(
