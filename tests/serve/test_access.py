@@ -39,6 +39,9 @@ def test_weak_tokens_are_refused(token: str) -> None:
 def test_contradictory_and_unknown_hosts_are_refused() -> None:
     with pytest.raises(UsageError, match="no effect"):
         choose_access("0.0.0.0", TOKEN, True)
+    for host in ("127.0.0.1", "localhost", "::1"):
+        with pytest.raises(UsageError, match="--insecure has no effect"):
+            choose_access(host, None, True)
     for host in ("", "no such host.invalid"):
         with pytest.raises(UsageError):
             choose_access(host, None, False)
@@ -102,11 +105,19 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
         ({"Host": "[::1]:8000"}, 200),
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
+        ({"Origin": "http://[::1"}, 403),
+        ({"Origin": "http://[x]"}, 403),
+        ({"Origin": "http://\u00bd"}, 403),
         ({"Host": "localhost", "Origin": "http://localhost"}, 200),
     ],
 )
 def test_other_web_sites_are_refused(headers: dict[str, str], status: int, client: Client) -> None:
-    assert client.get("/v1/indexes", **headers).status == status
+    reply = client.get("/v1/indexes", **headers)
+    assert reply.status == status
+    if status != 200:
+        assert reply.error
+        assert client.get("/health", **headers).status == status
 
 
 @pytest.mark.parametrize(

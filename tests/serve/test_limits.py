@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -175,6 +176,49 @@ def test_endless_headers_end(small: Client, people: People) -> None:
             with pytest.raises((ConnectionResetError, BrokenPipeError)):
                 line.sendall(2000 * piece)  # 10 MB
     assert healthy(small, people)
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+CHUNKED = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+"""Beginning of a request, its body with a first byte."""
+
+
+def exchange(port: int, content: bytes) -> bytes:
+    """Send bytes at once; everything that the server answers until it closes, or waits for a second."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
+        with contextlib.suppress(OSError):
+            line.sendall(content)
+            line.settimeout(1)
+            while part := line.recv(1 << 16):
+                answer += part
+    return answer
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GET + b"X: " + b"a" * 60_000 + b"\r\n\r\n",
+        GET + 40 * (b"X: " + b"a" * 1000 + b"\r\n") + b"\r\n",
+        b"GET /health?" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        CHUNKED + b"0\r\n" + 40 * (b"X: " + b"a" * 1000 + b"\r\n") + b"\r\n",
+        CHUNKED + b"0\r\nX: " + b"a" * 200_000,
+        CHUNKED + b"1;" + b"a" * 200_000,
+    ],
+    ids=["one header", "many headers", "request line", "trailers", "endless trailer", "endless chunk size"],
+)
+def test_large_headers_are_refused_however_they_arrive(content: bytes, small: Client, people: People) -> None:
+    assert exchange(small.port, content) == b""
+    assert healthy(small, people)
+
+
+def test_headers_below_the_limit_are_read_beside_large_bodies(small: Client) -> None:
+    body, kind = multipart([("images", "a.png", bytes(150_000))])
+    head = f"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+    post = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    large = GET + 30 * (b"X: " + b"a" * 1000 + b"\r\n") + b"\r\n"
+    answer = exchange(small.port, 2 * large + post + large)
+    assert re.findall(rb"HTTP/1.1 ([0-9]+)", answer) == [b"200", b"200", b"422", b"200"]
 
 
 def test_idle_connections_do_not_keep_others_out(people: People) -> None:

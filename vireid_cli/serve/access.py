@@ -56,7 +56,7 @@ class Access:
         if self.hosts is not None and _name_of(host) not in self.hosts:
             raise RequestRefused(403, "This host name is not served.", "Use http://127.0.0.1 or --token.")
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1").lower()).netloc != host:
+        if origin is not None and _host_of(origin) != host:
             raise RequestRefused(403, "Requests of other web sites are refused.")
 
 
@@ -70,7 +70,7 @@ def choose_access(host: str, token: str | None, insecure: bool) -> Access:
 
     Raises:
         UsageError: The address is not of the loopback interface, and there is neither a token nor
-            ``insecure``; the token is short; or both are set.
+            ``insecure``; the token is short; or ``insecure`` has no effect.
     """
     if token is not None:
         if insecure:
@@ -82,6 +82,11 @@ def choose_access(host: str, token: str | None, insecure: bool) -> Access:
             )
         return Access(token, None)
     if is_loopback(host):
+        if insecure:
+            raise UsageError(
+                f"--insecure has no effect on --host {host}, which other machines can't reach; remove it.",
+                "To serve other machines without a token: --host 0.0.0.0 --insecure",
+            )
         return Access(None, _LOCAL_NAMES | {host.lower()})
     if not insecure:
         raise UsageError(
@@ -140,6 +145,14 @@ def same_token(given: str, token: str) -> bool:
     """Compare tokens in a time that depends neither on their content nor on the length of ``token``."""
     digests = (hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in (given, token))
     return hmac.compare_digest(*digests)
+
+
+def _host_of(origin: bytes) -> str | None:
+    """Host and port in an ``Origin`` header; None for a malformed one."""
+    try:
+        return urlsplit(origin.decode("latin-1").lower()).netloc
+    except ValueError:  # such as an address without its closing bracket
+        return None
 
 
 def _name_of(host: str) -> str:

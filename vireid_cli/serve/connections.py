@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_BYTES = 32 << 10
-"""Largest size of the request line and headers."""
+"""Largest size of the request line, headers and trailers."""
 
 
 class LimitedConnection(HttpToolsProtocol):
@@ -29,8 +29,7 @@ class LimitedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the headers; close the connection if there are too many."""
         super().connection_made(transport)
-        self._header_bytes = 0
-        self._reading_headers = True
+        self._waiting_bytes = self._header_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self.idle[self] = None  # the newest is the last
@@ -39,25 +38,42 @@ class LimitedConnection(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.header_seconds, self._refuse)
 
     def data_received(self, data: bytes) -> None:
-        """Parse bytes; close the connection if the headers become too large."""
+        """Parse bytes; close the connection if many of them belong to incomplete headers or trailers."""
+        self._waiting_bytes += len(data)  # before parsing, which sets it to 0 at a body and at the end
         super().data_received(data)
-        if not self._reading_headers:
-            self._header_bytes = 0
-            return
-        self._header_bytes += len(data)
-        if self._header_bytes > HEADER_BYTES:
+        if self._waiting_bytes > HEADER_BYTES:
             self._refuse()
 
     def on_message_begin(self) -> None:
-        """Start the timer of a further request's headers."""
-        self._reading_headers = True
+        """Start the timer of a further request's headers, and count their bytes."""
+        self._header_bytes = 0
         if self._timer is None:
             self._timer = self.loop.call_later(self.header_seconds, self._refuse)
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        """Count the bytes of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the bytes of a header or trailer; several may arrive at once, together with their end."""
+        self._count(len(name) + len(value) + len(": \r\n"))
+        super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Receive a part of the body."""
+        self._waiting_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Receive the end of a request."""
+        self._waiting_bytes = 0
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
         """Stop the timer."""
-        self._reading_headers = False
+        self._waiting_bytes = 0
         self.idle.pop(self, None)
         self._stop("_timer")
         super().on_headers_complete()
@@ -85,6 +101,17 @@ class LimitedConnection(HttpToolsProtocol):
         self._stop("_timer")
         self._stop("_write_timer")
         super().connection_lost(exc)
+
+    def _count(self, size: int) -> None:
+        """Count bytes of headers; close the connection and stop the parser if there are too many.
+
+        Raises:
+            OverflowError: The headers are too large; the parser passes it on as its own error.
+        """
+        self._header_bytes += size
+        if self._header_bytes > HEADER_BYTES:
+            self._refuse()
+            raise OverflowError("the headers are too large")
 
     def _refuse(self) -> None:
         type(self).refused()
