@@ -186,12 +186,11 @@ CHUNKED = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: ch
 def exchange(port: int, content: bytes) -> bytes:
     """Send bytes at once; everything that the server answers until it closes, or waits for a second."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as line:
-        with contextlib.suppress(OSError):
-            line.sendall(content)
-            line.settimeout(1)
-            while part := line.recv(1 << 16):
-                answer += part
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as line, contextlib.suppress(OSError):
+        line.sendall(content)
+        line.settimeout(1)
+        while part := line.recv(1 << 16):
+            answer += part
     return answer
 
 

@@ -69,12 +69,10 @@ def run_clients(
     Raises:
         UsageError: The address has another form.
     """
-    place = urlsplit(address)
-    if place.scheme != "http" or not place.hostname:
-        raise UsageError(f"--url {address}: expected http://HOST:PORT.")
+    host, port = _host_and_port(address)
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     bodies = [_form(image, fields) for image in images]
-    requests = _Requests(place.hostname, place.port or 80, path, headers, bodies)
+    requests = _Requests(host, port, path, headers, bodies)
     end = time.perf_counter() + duration
     threads = [
         threading.Thread(target=requests.send, args=(number, clients, end)) for number in range(clients)
@@ -84,6 +82,24 @@ def run_clients(
     for thread in threads:
         thread.join()
     return requests.results
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """Host and port of an address, 80 if it has none.
+
+    Raises:
+        UsageError: The address has another form than ``http://HOST:PORT``.
+    """
+    try:
+        place = urlsplit(address)
+        host, port = place.hostname or "", place.port
+        host.encode("idna")  # a host that the resolver can't encode would end the threads of the clients
+    except ValueError as error:
+        raise UsageError(f"--url {address}: expected http://HOST:PORT; {error}.") from error
+    other = place.path.strip("/") or place.query or place.fragment or place.username
+    if place.scheme != "http" or not host or port == 0 or other:
+        raise UsageError(f"--url {address}: expected http://HOST:PORT.")
+    return host, 80 if port is None else port
 
 
 class _Requests:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vireid_cli.commands.options import expanded
+from vireid_cli.commands.options import expanded, finite
 from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
 
@@ -30,11 +30,16 @@ Camid = Annotated[
     int | None, typer.Option(min=0, help="Camera number.", show_default="from names: cam3.mp4, cam3/")
 ]
 Start = Annotated[str | None, typer.Option(help="Time of the first frame, such as 2026-11-01T08:00:00.")]
-Fps = Annotated[float | None, typer.Option(min=0.001, help="Frames per second.", show_default="of the video")]
+Fps = Annotated[
+    float | None,
+    typer.Option(min=0.001, help="Frames per second.", show_default="of the video", callback=finite),
+]
 ModalityOption = Annotated[Modality | None, typer.Option(help="Modality of the cameras, a column.")]
 Every = Annotated[int, typer.Option(min=1, help="Detect in every n-th frame.")]
-Score = Annotated[float, typer.Option(min=0, max=1, help="Least confidence.")]
-Nms = Annotated[float, typer.Option(min=0, max=1, help="Largest IoU of two people in a frame.")]
+Score = Annotated[float, typer.Option(min=0, max=1, help="Least confidence.", callback=finite)]
+Nms = Annotated[
+    float, typer.Option(min=0, max=1, help="Largest IoU of two people in a frame.", callback=finite)
+]
 MinSize = Annotated[str, typer.Option(help="Least box, HEIGHTxWIDTH in pixels.")]
 Batch = Annotated[int, typer.Option(min=1, help="Frames per forward pass.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Skip unreadable frames.")]

@@ -15,6 +15,7 @@ from vireid_cli.commands.options import (
     RunsDir,
     Workers,
     expanded,
+    finite,
     make_engine,
     refuse_without_effect,
 )
@@ -58,7 +59,10 @@ def embed(
         typer.Option(help="auto: from the list or folder names, else infrared if the channels are equal."),
     ] = ModalityOption.auto,
     tolerance: Annotated[
-        float, typer.Option(min=0, max=255, help="auto: mean difference of the channels of infrared images.")
+        float,
+        typer.Option(
+            min=0, max=255, help="auto: mean difference of the channels of infrared images.", callback=finite
+        ),
     ] = 3.0,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Embed one of N shares; the last to finish joins them.")

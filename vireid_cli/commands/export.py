@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, RunName, RunsDir, expanded, make_engine
+from vireid_cli.commands.options import (
+    DataDir,
+    RunName,
+    RunsDir,
+    expanded,
+    finite,
+    make_engine,
+    refuse_without_effect,
+)
 from vireid_cli.counts import counted
 from vireid_cli.errors import UsageError
 from vireid_cli.modality import Modality
@@ -70,6 +78,10 @@ CheckOn = Annotated[
 ]
 
 
+QUANTISATION = ("calibration", "check_on")
+"""Parameters of 8-bit integers only."""
+
+
 @app.callback()
 def root() -> None:
     """Export a run's network for deployment.
@@ -80,6 +92,7 @@ def root() -> None:
 
 @app.command()
 def onnx(
+    context: typer.Context,
     run: RunName = None,
     layout: Layout = LayoutOption.SINGLE,
     split: Split = False,
@@ -100,6 +113,8 @@ def onnx(
     """
     from vireid_cli.engine.export import Quantisation
 
+    if quantize is None:
+        refuse_without_effect(context, "Only --quantize int8 is calibrated and checked", *QUANTISATION)
     options = None if quantize is None else Quantisation(calibration, check_on.value)
     _print(
         make_engine("cpu", data=data, runs=runs).export(
@@ -144,6 +159,7 @@ def torch(
 
 @app.command()
 def openvino(
+    context: typer.Context,
     run: RunName = None,
     precision: Annotated[
         PrecisionChoice, typer.Option(help="Weights in float16, or 8-bit integers.")
@@ -160,6 +176,8 @@ def openvino(
     """
     from vireid_cli.engine.export import Quantisation
 
+    if precision is PrecisionChoice.FP16:
+        refuse_without_effect(context, "Only --precision int8 is calibrated and checked", *QUANTISATION)
     _print(
         make_engine("cpu", data=data, runs=runs).export_openvino(
             run,
@@ -184,7 +202,7 @@ def backbone(
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="Write float16, half of the size.")] = False,
     feature_scale: Annotated[
-        float, typer.Option(help="Factor on the features of the last stage, 0.001 to 1000.")
+        float, typer.Option(help="Factor on the features of the last stage, 0.001 to 1000.", callback=finite)
     ] = 1.0,
     runs: RunsDir = None,
 ) -> None:

@@ -14,6 +14,7 @@ from vireid_cli.commands.options import (
     LibraryFolder,
     Workers,
     expanded,
+    finite,
     make_engine,
     refuse_without_effect,
 )
@@ -25,15 +26,21 @@ if TYPE_CHECKING:
 
 TrainShare = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Share of occluded training images.", show_default="of the preset"),
+    typer.Option(
+        min=0, max=1, help="Share of occluded training images.", show_default="of the preset", callback=finite
+    ),
 ]
 QueryShare = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Share of occluded query images.", show_default="of the preset"),
+    typer.Option(
+        min=0, max=1, help="Share of occluded query images.", show_default="of the preset", callback=finite
+    ),
 ]
 GalleryShare = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Share of occluded gallery images.", show_default="of the preset"),
+    typer.Option(
+        min=0, max=1, help="Share of occluded gallery images.", show_default="of the preset", callback=finite
+    ),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -45,6 +46,17 @@ def checked_count(parameter: typer.CallbackParam, count: int | None) -> int | No
             f"Choose a number from 1 to {most_processes()}; {cores()} is usually fastest.",
         )
     return count
+
+
+def finite(parameter: typer.CallbackParam, value: float | None) -> float | None:
+    """Refuse infinity, which is in ranges without a maximum, and NaN, which is in all ranges of some typers.
+
+    Raises:
+        UsageError: The value of the option is one of them.
+    """
+    if value is not None and not math.isfinite(value):
+        raise UsageError(f"{parameter.opts[0]} {value}: expected a finite number.")
+    return value
 
 
 DataDir = Annotated[

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, RunsDir, expanded, expanded_all, make_engine
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    RunsDir,
+    expanded,
+    expanded_all,
+    make_engine,
+    refuse_without_effect,
+)
 from vireid_cli.modality import Modality
 
 if TYPE_CHECKING:
@@ -64,6 +72,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def search(
+    context: typer.Context,
     name: Name,
     query: QueryFiles,
     top: Top = 20,
@@ -95,6 +104,7 @@ def search(
     from vireid_cli.files import data_folder
     from vireid_cli.search.open import open_index
 
+    _check_idle(context, query, json, html is not None)
     with open_index(name, data_folder(data)) as index:
         settings = QuerySettings(model, query_modality, camera)
         engine = partial(make_engine, device, data=data, runs=runs)
@@ -123,6 +133,21 @@ def search(
         _print_tables(queries.names, results, tables)
     else:
         _print_nothing(name, records, data)
+
+
+def _check_idle(context: typer.Context, queries: Sequence[Path], json: bool, html: bool) -> None:
+    """Refuse options of images if no query is one, and of tables if none is printed.
+
+    Raises:
+        UsageError: The command line has such an option.
+    """
+    from vireid_cli.embedding_files import ENDINGS
+
+    if all(path.suffix.lower() in ENDINGS for path in queries):
+        idle = ("model", "query_modality", "camera")
+        refuse_without_effect(context, "The queries are files of embeddings, none is an image", *idle)
+    if json or html:
+        refuse_without_effect(context, f"{'--json' if json else '--html'} prints no tables", "tables")
 
 
 def _print_tables(names: Sequence[str], results: Sequence[Sequence[Match]], tables: int) -> None:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, expanded, make_engine
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    PrecisionOption,
+    RunsDir,
+    expanded,
+    finite,
+    make_engine,
+)
 from vireid_cli.errors import MissingExtra, VireidError
 from vireid_cli.serve.limits import MIB, ServeLimits, limit_decoder
 
@@ -38,10 +46,12 @@ Images = Annotated[
     typer.Option(help="Folder of the images.", show_default="that of each record", callback=expanded),
 ]
 MaxBody = Annotated[int, typer.Option(min=1, help="Largest request in MiB.")]
-MaxPixels = Annotated[float, typer.Option(min=0.01, max=134, help="Largest image in million pixels.")]
+MaxPixels = Annotated[
+    float, typer.Option(min=0.01, max=134, help="Largest image in million pixels.", callback=finite)
+]
 MaxImages = Annotated[int, typer.Option(min=1, help="Most images of a request.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="Most requests at a time; others get 503.")]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds of a request.")]
+Timeout = Annotated[float, typer.Option(min=0.1, max=86_400, help="Seconds of a request.", callback=finite)]
 
 
 def serve(

@@ -13,6 +13,7 @@ from vireid_cli.commands.options import (
     Device,
     Workers,
     expanded,
+    finite,
     make_engine,
     parse_size,
     refuse_without_effect,
@@ -60,15 +61,19 @@ Gap = Annotated[
         min=0,
         max=1,
         help="Modality gap: 1 as measured, 0 infrared of people follows luminance; not of regdb.",
+        callback=finite,
     ),
 ]
 Occlusion = Annotated[
-    float, typer.Option(min=0, max=1, help="Probability of an object in front of a person.")
+    float, typer.Option(min=0, max=1, help="Probability of an object in front of a person.", callback=finite)
 ]
 Pose = Annotated[
-    float, typer.Option(min=0, max=1, help="Variation of direction and posture: 0 none, 1 doubled.")
+    float,
+    typer.Option(
+        min=0, max=1, help="Variation of direction and posture: 0 none, 1 doubled.", callback=finite
+    ),
 ]
-Noise = Annotated[float, typer.Option(min=0, max=1, help="Sensor noise: 0 none, 1 doubled.")]
+Noise = Annotated[float, typer.Option(min=0, max=1, help="Sensor noise: 0 none, 1 doubled.", callback=finite)]
 Verify = Annotated[bool, typer.Option("--verify", help="Compare the files with their hashes.")]
 
 RENDER_OPTIONS = ("ids", "more_test_ids", "images", "seed", "size", *DIALS, "workers", "device")

@@ -56,7 +56,7 @@ class Queries:
             if camid is None:
                 raise UsageError(
                     f"--exclude-same-camera: the camera of the query {name} is unknown.",
-                    "State it by --camera, or search with a file of embeddings that has cameras.",
+                    "Images: set --camera. Files of embeddings: embed again from a list with camid.",
                 )
         return self.camids
 

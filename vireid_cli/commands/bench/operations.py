@@ -10,7 +10,7 @@ import typer
 
 from vireid_cli.commands.bench.options import Json, Repeats
 from vireid_cli.commands.bench.output import print_benchmark
-from vireid_cli.commands.options import Device, make_engine, parse_size
+from vireid_cli.commands.options import Device, finite, make_engine, parse_size
 from vireid_cli.errors import UsageError
 
 FEATURE_MAPS = ("2048x18x9", "2048x24x12", "512x36x18", "512x48x24", "256x72x36", "256x96x48")
@@ -95,7 +95,9 @@ def transport(
         TransportShape,
         typer.Option(metavar="BxNxM", help="Pairs × rows × columns: 32x162x162, 32x90x90 or 256x18x9."),
     ] = TransportShape.large,
-    epsilon: Annotated[float, typer.Option(min=1e-6, help="ε relative to the mean cost.")] = 0.05,
+    epsilon: Annotated[
+        float, typer.Option(min=1e-6, help="ε relative to the mean cost.", callback=finite)
+    ] = 0.05,
     iterations: Annotated[int, typer.Option(min=1, help="Number of iterations.")] = 20,
     repeats: Repeats = 7,
     device: Device = "auto",

@@ -12,6 +12,7 @@ from vireid_cli.commands.options import (
     DataDir,
     expanded,
     expanded_all,
+    finite,
     make_engine,
     parse_size,
     refuse_without_effect,
@@ -170,7 +171,7 @@ def seg(
     phase_source: Annotated[
         PhaseSource, typer.Option(help="Phase of each colour channel, or of the grey image.")
     ] = PhaseSource.rgb,
-    weight: Annotated[float, typer.Option(min=0.0, help="Weight of the phase image.")] = 1.0,
+    weight: Annotated[float, typer.Option(min=0.0, help="Weight of the phase image.", callback=finite)] = 1.0,
     size: ImageSize = "288x144",
     seed: Seed = 0,
     out: FigureOut = None,
