@@ -113,6 +113,17 @@ def test_frames_of_a_folder_in_order_of_their_numbers(tmp_path: Path) -> None:
     assert [row["seconds"] for row in rows_of(tmp_path / "out")][::2] == ["0.000", "0.500", "1.000"]
 
 
+def test_two_sources_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    """Frames beside a folder of the input's own name."""
+    for folder in (tmp_path / "cam2", tmp_path / "cam2" / "cam2"):
+        folder.mkdir()
+        cv2.imwrite(str(folder / "1.png"), frame(0))
+    with pytest.raises(UsageError, match=r"have the same name in records\.csv: cam2"):
+        list_sources(tmp_path / "cam2", None, None)
+    (tmp_path / "cam2" / "cam2").rename(tmp_path / "cam2" / "late")
+    assert [source.name for source in list_sources(tmp_path / "cam2", None, None)] == ["cam2", "late"]
+
+
 @pytest.mark.parametrize(
     ("name", "camid"),
     [("cam3/a.mp4", 3), ("cam3/cam5_x.mp4", 5), ("c2_8h.mp4", 2), ("abc7.mp4", None), ("scam4.mp4", None)],

@@ -180,6 +180,8 @@ def test_files_of_earlier_versions_state_their_assumptions(
         ({"modality": ""}, "no modality"),
         ({"size": "64"}, "no size"),
         ({"size": "99999x3"}, "outside of 1 to 4096"),
+        ({"size": "1" * 5000 + "x1"}, "no size"),
+        ({"size": "64x32\n"}, "no size"),
     ],
 )
 def test_metadata_are_checked(
@@ -200,6 +202,19 @@ def test_compiled_packages_are_refused(engine: Engine, tmp_path: Path) -> None:
         archive.writestr("model/data/aotinductor/model/code.so", b"")
     with pytest.raises(UsageError, match="machine code"):
         open_model(tmp_path / "model-aoti.pt2", engine.session)
+
+
+@pytest.mark.parametrize("metadata", ["[]", "3", '{"modality": ["visible"]}', '{"size": 3}', "{", "1" * 5000])
+def test_metadata_of_programs_are_texts(
+    metadata: str, exports: dict[str, Path], engine: Engine, tmp_path: Path
+) -> None:
+    path = tmp_path / "crafted.pt2"
+    with zipfile.ZipFile(exports["program"]) as program, zipfile.ZipFile(path, "w") as archive:
+        for name in program.namelist():
+            known = name.endswith("vireid.json")
+            archive.writestr(name, metadata if known else program.read(name))
+    with pytest.raises(DataError, match=r"crafted\.pt2"):
+        open_model(path, engine.session)
 
 
 def test_damaged_and_missing_files(exports: dict[str, Path], engine: Engine, tmp_path: Path) -> None:

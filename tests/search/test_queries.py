@@ -16,6 +16,6 @@ def test_the_advice_for_an_unknown_camera_fits_files_of_embeddings() -> None:
     queries = Queries(
         ("a.jpg",), (Path("a.jpg"),), ("visible",), (None,), (None,), np.eye(1, dtype=np.float32)
     )
-    with pytest.raises(UsageError, match="the camera of the query a.jpg is unknown") as caught:
+    with pytest.raises(UsageError, match=r"the camera of the query a\.jpg is unknown") as caught:
         queries.known_cameras()
     assert caught.value.hint.startswith("Images: set --camera. Files of embeddings: ")

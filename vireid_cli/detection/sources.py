@@ -107,6 +107,7 @@ def list_sources(
         ordered = tuple(sorted(images, key=lambda path: _natural(path.name)))
         number = _camid(folder, root, camid)
         sources.append(FrameSource(folder, _name(folder, root), number, ordered, fps, len(ordered)))
+    _refuse_equal_names(sources)
     return sources
 
 
@@ -198,6 +199,22 @@ def _name(path: Path, root: Path) -> str:
     if not is_text(name):
         raise UsageError(f"The name of {path} is not UTF-8.", "Rename it.")
     return name
+
+
+def _refuse_equal_names(sources: list[FrameSource]) -> None:
+    """Refuse a folder of the input's own name in an input with images: the rows of both name the same frames.
+
+    Raises:
+        UsageError: Two sources share a name.
+    """
+    paths: dict[str, Path] = {}
+    for source in sources:
+        other = paths.setdefault(source.name, source.path)
+        if other != source.path:
+            raise UsageError(
+                f"{other} and {source.path} have the same name in records.csv: {source.name}.",
+                f"Rename {source.path}.",
+            )
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,10 +178,10 @@ def _both(file: ExportedFile) -> dict[Modality, ExportedFile]:
 
 def _size_of(file: ExportedFile) -> Size:
     """Input size in the metadata."""
-    numbers = file.metadata.get("size", "").split("x")
-    if len(numbers) != 2 or not all(text.isascii() and text.isdigit() for text in numbers):
+    numbers = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", file.metadata.get("size", ""))
+    if numbers is None:
         raise DataError(f"{file.path} is no export of vireid: its metadata has no size.", _HINT)
-    height, width = map(int, numbers)
+    height, width = map(int, numbers.groups())
     if not (1 <= height <= 4096 and 1 <= width <= 4096):
         raise DataError(f"{file.path}: its size {height}x{width} is outside of 1 to 4096 pixels.", _HINT)
     return height, width

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from vireid_cli import reading
+from vireid_cli import documents, reading
 from vireid_cli.errors import DataError, VireidError
 from vireid_cli.exporters.program import Layout, Program, description, programs_of
 from vireid_cli.exporters.verify import Runner, first_cause, quiet, verified_difference
@@ -152,10 +152,9 @@ def open_program(path: Path) -> tuple[Runner, dict[str, str]]:
     files = {METADATA: ""}
     try:
         module = torch.export.load(io.BytesIO(content), extra_files=files).module()
-        metadata = json.loads(files[METADATA])
     except Exception as error:  # errors of the loader have no common base class
         raise DataError(f"{path} is not an exported program: {first_cause(error)}", HINT) from error
-    return _runner(module), metadata
+    return _runner(module), _metadata(files[METADATA], path)
 
 
 def open_package(path: Path) -> tuple[Runner, dict[str, str]]:
@@ -164,10 +163,23 @@ def open_package(path: Path) -> tuple[Runner, dict[str, str]]:
 
     try:
         package = aoti_load_package(str(path))
-        metadata = json.loads(package.loader.get_metadata()[METADATA])
+        text = package.loader.get_metadata()[METADATA]
     except Exception as error:  # errors of the loader have no common base class
         raise DataError(f"{path} is not a compiled program: {first_cause(error)}", HINT) from error
-    return _runner(package), metadata
+    return _runner(package), _metadata(text, path)
+
+
+def _metadata(content: str | bytes, path: Path) -> dict[str, str]:
+    """Parse the metadata of a program, a mapping of texts.
+
+    Raises:
+        DataError: They have another form.
+    """
+    text = content if isinstance(content, str) else content.decode("utf-8", "replace")
+    metadata = documents.parse_json(text, f"{path}: {METADATA}", hint=HINT)
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise DataError(f"{path} is not a program of vireid: {METADATA} is no mapping of texts.", HINT)
+    return metadata
 
 
 def is_package(path: Path) -> bool:
