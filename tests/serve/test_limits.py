@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import re
 import socket
 import struct
@@ -209,6 +210,13 @@ def exchange(port: int, content: bytes) -> bytes:
 def test_large_headers_are_refused_however_they_arrive(content: bytes, small: Client, people: People) -> None:
     assert exchange(small.port, content) == b""
     assert healthy(small, people)
+
+
+def test_bytes_that_are_not_http_have_an_error_of_the_usual_form(small: Client) -> None:
+    head, _, body = exchange(small.port, b"GET / HTTP/9.9 \x00\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert json.loads(body)["error"]["message"] == "Invalid HTTP request received."
 
 
 def test_headers_below_the_limit_are_read_beside_large_bodies(small: Client) -> None:

@@ -42,6 +42,14 @@ class ModalityOption(StrEnum):
     auto = "auto"
 
 
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        min=0, max=255, help="auto: mean difference of the channels of infrared images.", callback=finite
+    ),
+]
+
+
 def embed(
     context: typer.Context,
     images: Annotated[
@@ -58,12 +66,7 @@ def embed(
         ModalityOption,
         typer.Option(help="auto: from the list or folder names, else infrared if the channels are equal."),
     ] = ModalityOption.auto,
-    tolerance: Annotated[
-        float,
-        typer.Option(
-            min=0, max=255, help="auto: mean difference of the channels of infrared images.", callback=finite
-        ),
-    ] = 3.0,
+    tolerance: Tolerance = 3.0,
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Embed one of N shares; the last to finish joins them.")
     ] = None,

@@ -22,6 +22,7 @@ from vireid_cli.commands.options import (
 from vireid_cli.modality import Modality
 
 if TYPE_CHECKING:
+    from vireid_cli.search.queries import Queries
     from vireid_cli.search.records import Match
 
 
@@ -105,8 +106,8 @@ def search(
     from vireid_cli.search.open import open_index
 
     _check_idle(context, query, json, html is not None)
+    settings = QuerySettings(model, query_modality, camera)
     with open_index(name, data_folder(data)) as index:
-        settings = QuerySettings(model, query_modality, camera)
         engine = partial(make_engine, device, data=data, runs=runs)
         queries = read_queries(query, index, lambda: engine().session, settings)
         results = index.search(
@@ -121,10 +122,8 @@ def search(
         )
         records = index.count()
     if html is not None:
-        from vireid_cli.engine.ranking_sheet import write_sheet
-
         subtitle = f"where {where}" if where else f"{records:,} records"
-        write_sheet(html, f"Matches in {index.name}", subtitle, queries, results)
+        _write_sheet(html, f"Matches in {index.name}", subtitle, queries, results)
     if json:
         console.print_json(json_content(index.name, queries.as_json(), results))
     elif html is not None:
@@ -148,6 +147,15 @@ def _check_idle(context: typer.Context, queries: Sequence[Path], json: bool, htm
         refuse_without_effect(context, "The queries are files of embeddings, none is an image", *idle)
     if json or html:
         refuse_without_effect(context, f"{'--json' if json else '--html'} prints no tables", "tables")
+
+
+def _write_sheet(
+    path: Path, title: str, subtitle: str, queries: Queries, results: Sequence[Sequence[Match]]
+) -> None:
+    """Write the ranking sheet."""
+    from vireid_cli.engine.ranking_sheet import write_sheet
+
+    write_sheet(path, title, subtitle, queries, results)
 
 
 def _print_tables(names: Sequence[str], results: Sequence[Sequence[Match]], tables: int) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from vireid_cli.serve.limits import RequestRefused
 
 HEADER_BYTES = 32 << 10
 """Largest size of the request line, headers and trailers."""
@@ -94,6 +97,13 @@ class LimitedConnection(HttpToolsProtocol):
         """Stop the timer of a client that does not read."""
         super().resume_writing()
         self._stop("_write_timer")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that is not valid HTTP in the form of all errors, and close the connection."""
+        content = json.dumps(RequestRefused(400, msg).as_json()).encode()
+        head = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        self.transport.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers."""
