@@ -71,6 +71,7 @@ IDLE = [
     ("export openvino --precision fp16 --calibration 64", "--precision int8", ["--calibration"]),
     ("bench serve --token a-token-of-the-test", "--url", ["--token"]),
     ("bench serve --url http://127.0.0.1:1 --rows 5", "--url", ["--rows"]),
+    ("cost a --artifacts --precision bf16", "--artifacts", ["--precision"]),
     ("bench evaluate --gallery 400 --repeats 2", "--gallery", ["--repeats"]),
     ("evaluate --explain --dataset sysu --rerank k-reciprocal", "--explain", ["--rerank"]),
     ("evaluate --explain --dataset sysu --flip sum --breakdown", "--explain", ["--flip", "--breakdown"]),

@@ -126,6 +126,14 @@ def test_indexes_health_metrics_and_schema(client: Client) -> None:
     assert list(form) == ["multipart/form-data"]
 
 
+def test_the_camera_of_a_record_is_its_own(client: Client) -> None:
+    (record, *_) = client.get("/v1/index/people/records?limit=1").json["records"]
+    fields = [("record", record["id"]), ("exclude_same_camera", "true")]
+    assert client.post("/v1/search", fields=fields).status == 200
+    reply = client.post("/v1/search", fields=[*fields, ("camid", 3)])
+    assert (reply.status, reply.error) == (400, "camid has no effect: records have their own cameras.")
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "reason"),
     [

@@ -9,7 +9,15 @@ import typer
 
 from vireid_cli.commands import completion
 from vireid_cli.commands.evaluate_options import Json
-from vireid_cli.commands.options import DataDir, Device, PrecisionOption, RunsDir, make_engine, parse_size
+from vireid_cli.commands.options import (
+    DataDir,
+    Device,
+    PrecisionOption,
+    RunsDir,
+    make_engine,
+    parse_size,
+    refuse_without_effect,
+)
 from vireid_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +41,7 @@ InputSize = Annotated[
 
 
 def cost(
+    context: typer.Context,
     run: Runs = None,
     recipe: Recipes = None,
     size: InputSize = None,
@@ -50,6 +59,7 @@ def cost(
     Example: vireid cost --recipe agw --recipe fdnm
     """
     if artifacts:
+        refuse_without_effect(context, "--artifacts measures files in their own precision", "precision")
         _print_artifacts(make_engine("cpu", data=data, runs=runs), run or [], recipe or [], size, json)
         return
     print_costs_of(make_engine(device, precision, data, runs), run or [], recipe or [], size, json)

@@ -69,6 +69,9 @@ def search_options(
     return QueryOptions(top, None if blank else where, gallery, group_by, exclude_same_camera, rerank)
 
 
+CAMERA_HINT = "Images: set camid. Records: use those with a camera."
+"""Advice for queries whose camera is unknown."""
+
 OptionsOf = Annotated[QueryOptions, Depends(search_options)]
 
 
@@ -90,12 +93,14 @@ async def search(
         raise RequestRefused(400, "There is no query.", "Upload images, or set record.")
     if len(uploads) + len(records) > provided.limits.images:
         raise _too_many(provided)
+    if camid is not None and not uploads:
+        raise RequestRefused(400, "camid has no effect: records have their own cameras.", "Remove camid.")
     # before the vectors are read: the index may get embeddings of another model until the search
     fingerprint = await asyncio.to_thread(_fingerprint, served, bool(uploads))
     queries = await _image_queries(served, provided, uploads, modality, camid)
     queries += await _record_queries(served, records)
     if options.exclude and any(query.item[1] is None for query in queries):
-        raise RequestRefused(400, "exclude_same_camera needs the camera of each query.", "Set camid.")
+        raise RequestRefused(400, "exclude_same_camera needs the camera of each query.", CAMERA_HINT)
     ranked = await served.search([query.item for query in queries], options, fingerprint)
     answers = [
         QueryAnswer(
